@@ -1,0 +1,113 @@
+import type { Server } from 'node:http';
+import type { Logger } from 'pino';
+import type { Config } from './config.js';
+import { newId } from './domain/ids.js';
+import { DockerEngine } from './engines/docker.js';
+import { EmbeddedEngine } from './engines/embedded.js';
+import { MemoryEventBus } from './events/memory.js';
+import type { Context } from './graphql/context.js';
+import { EXAMPLES } from './graphql/examples.js';
+import { createSchema } from './graphql/schema.js';
+import { createGraphQLServer } from './graphql/server.js';
+import type { ReplicaEngine } from './ports.js';
+import { ChatService } from './services/chats.js';
+import { QueryService } from './services/queries.js';
+import { ReplicaService } from './services/replicas.js';
+import { MemoryChatStore } from './stores/memory.js';
+
+export interface App {
+  /** What the containers and folders of its replicas are labelled with; new at every start. */
+  readonly instance: string;
+  /** Not listening yet. */
+  readonly httpServer: Server;
+  readonly engine: ReplicaEngine;
+  /** Why it is this engine, in words. */
+  readonly engineChoice: string;
+  /** Last in, first out; safe to call more than once. */
+  close(): Promise<void>;
+}
+
+/** Puts the server together. Whatever has been started is ended again when a later part fails to start. */
+export async function createApp(config: Config, logger: Logger): Promise<App> {
+  const releasers: (() => Promise<void>)[] = [];
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= releaseAll(releasers, logger);
+    return closing;
+  };
+  try {
+    const instance = newId();
+    const store = new MemoryChatStore();
+    releasers.push(() => store.close());
+    const events = new MemoryEventBus();
+    releasers.push(() => events.close());
+    const { engine, why } = await chooseEngine(config, instance, logger);
+    releasers.push(() => engine.close());
+    const replicas = new ReplicaService(store, events, engine, limitsOf(config), logger);
+    releasers.push(() => replicas.close());
+    const chats = new ChatService(store, events, replicas, config);
+    const queries = new QueryService(chats, replicas, config);
+    await replicas.start();
+
+    const { httpServer, close: closeServer } = await createGraphQLServer({
+      schema: await createSchema(),
+      context: ({ requestId, signal, requestBytes }): Context => ({
+        chats,
+        replicas,
+        queries,
+        logger: logger.child({ requestId }),
+        signal,
+        requestBytes,
+      }),
+      logger,
+      allowedOrigins: config.allowedOrigins,
+      allowedHosts: config.allowedHosts,
+      maxUploadBytes: config.maxUploadBytes,
+      // A message travels as JSON inside of JSON.
+      maxBodyBytes: 2 * config.maxMessageBytes,
+      uploadIdleMs: config.uploadIdleMs,
+      health: () => ({ engine: engine.name }),
+      examples: EXAMPLES,
+    });
+    releasers.push(closeServer);
+    return { instance, httpServer, engine, engineChoice: why, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function releaseAll(releasers: (() => Promise<void>)[], logger: Logger): Promise<void> {
+  for (const release of releasers.reverse()) {
+    await release().catch((error) => logger.error({ err: error }, 'something could not be closed'));
+  }
+}
+
+async function chooseEngine(
+  config: Config,
+  instance: string,
+  logger: Logger,
+): Promise<{ engine: ReplicaEngine; why: string }> {
+  const { image, defaultMajor, memoryBytes, cpus } = config.replica;
+  const docker = () => new DockerEngine({ instance, image, defaultMajor, memoryBytes, cpus, logger });
+  const embedded = () => new EmbeddedEngine({ instance, memoryBytes, logger });
+  if (config.engine === 'docker') return { engine: docker(), why: 'as REPLICA_ENGINE says' };
+  if (config.engine === 'embedded') return { engine: embedded(), why: 'as REPLICA_ENGINE says' };
+  const candidate = docker();
+  try {
+    await candidate.check();
+    return { engine: candidate, why: 'a Docker Engine answers' };
+  } catch {
+    await candidate.close();
+    return { engine: embedded(), why: 'no Docker Engine answers' };
+  }
+}
+
+function limitsOf(config: Config) {
+  return {
+    maxReplicas: config.maxReplicas,
+    diskBytes: config.replica.diskBytes,
+    restoreTimeoutMs: config.restoreTimeoutMs,
+    ttlSeconds: config.replica.ttlSeconds,
+  };
+}

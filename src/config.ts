@@ -1,0 +1,170 @@
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+
+const UNITS = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+const SECONDS = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Bytes as Docker writes them: 512m, 2g. */
+const size = z.string().transform((text, context) => {
+  const match = /^(\d+)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
+  if (match) return Number(match[1]) * UNITS[(match[2] as string).toLowerCase() as keyof typeof UNITS];
+  context.addIssue('is no size; write a number of bytes, or 512k, 512m, 2g');
+  return z.NEVER;
+});
+
+const memory = size.refine((bytes) => bytes >= 128 * UNITS.m, 'is too little; a replica needs at least 128m');
+
+const duration = z.string().transform((text, context) => {
+  const match = /^(\d+)\s*([smhd]?)$/i.exec(text);
+  if (match) return Number(match[1]) * SECONDS[(match[2] as string).toLowerCase() as keyof typeof SECONDS];
+  context.addIssue('is no duration; write a number of seconds, or 90s, 30m, 12h, 7d');
+  return z.NEVER;
+});
+
+/** What a timer of Node can wait for: it takes more than 2^31 ms for none. */
+const timeout = duration.refine((seconds) => seconds >= 1 && seconds <= 24 * SECONDS.d, {
+  error: 'is out of range; give 1s to 24d',
+});
+
+const integer = (least: number, most: number) => {
+  const error = `is out of range; give a whole number from ${least} to ${most}`;
+  return z.coerce
+    .number(error)
+    .refine((value) => Number.isInteger(value) && value >= least && value <= most, { error });
+};
+
+const MACHINE_CPUS = availableParallelism();
+const CPUS_ERROR = `is no number of CPUs; give 0 to ${MACHINE_CPUS}, which this machine has`;
+const cpus = z.coerce.number(CPUS_ERROR).min(0, CPUS_ERROR).max(MACHINE_CPUS, CPUS_ERROR);
+
+const oneOf = <const T extends readonly string[]>(...values: T) =>
+  z.enum(values, { error: `is unknown; give one of ${values.join(', ')}` });
+
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+);
+
+interface Variable {
+  readonly schema: z.ZodType;
+  /** As it would be written in the environment. */
+  readonly byDefault: string;
+  readonly description: string;
+}
+
+function variable<T>(byDefault: string, schema: z.ZodType<T>, description: string) {
+  return { schema, byDefault, description };
+}
+
+/** Every variable of the environment that is read; DOCKER_HOST and its like are Docker's own. */
+export const VARIABLES = {
+  PORT: variable('4000', integer(0, 65535), 'TCP port to listen on; 0 takes a free one'),
+  HOST: variable('127.0.0.1', z.string().min(1, 'is empty'), 'address to listen on; there is no authentication yet'),
+  REPLICA_ENGINE: variable(
+    'auto',
+    oneOf('auto', 'docker', 'embedded'),
+    'what runs replicas; auto takes docker where a Docker Engine answers, else embedded',
+  ),
+  REPLICA_IMAGE: variable(
+    'postgres:{major}',
+    z.string().min(1, 'is empty'),
+    'image of engine docker; {major} is the major version that the dump came from',
+  ),
+  REPLICA_MAJOR: variable('17', integer(14, 99), '{major} for a dump that does not say where it came from'),
+  REPLICA_MEMORY: variable('1g', memory, 'memory of one replica'),
+  REPLICA_CPUS: variable('0', cpus, 'CPUs of one replica; 0 for no limit'),
+  REPLICA_DISK: variable('20g', size, 'disk of one replica, temporary files and write-ahead log included'),
+  REPLICA_TTL: variable('24h', duration, 'how long a replica lives after its last use; 0 for as long as the server'),
+  RESTORE_TIMEOUT: variable('1h', timeout, 'how long a restore may take, the upload included'),
+  MAX_REPLICAS: variable('20', integer(1, 10_000), 'replicas at a time'),
+  MAX_UPLOAD_BYTES: variable('10g', size, 'size of an uploaded file'),
+  UPLOAD_IDLE_TIMEOUT: variable('60s', timeout, 'how long an upload may stand still'),
+  MAX_MESSAGE_BYTES: variable('1m', size, 'size of a message, as JSON'),
+  ALLOWED_ORIGINS: variable(
+    'https://studio.apollographql.com',
+    list,
+    'origins beside localhost whose pages may use the API, separated by commas',
+  ),
+  ALLOWED_HOSTS: variable(
+    '',
+    list,
+    'host names beside localhost by which the server may be reached, separated by commas',
+  ),
+  LOG_LEVEL: variable(
+    'info',
+    oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    'least severity that is logged',
+  ),
+} satisfies Record<string, Variable>;
+
+type Values = { [K in keyof typeof VARIABLES]: z.output<(typeof VARIABLES)[K]['schema']> };
+
+export interface Config {
+  readonly port: number;
+  readonly host: string;
+  readonly engine: Values['REPLICA_ENGINE'];
+  readonly replica: {
+    readonly image: string;
+    readonly defaultMajor: number;
+    readonly memoryBytes: number;
+    readonly cpus: number | undefined;
+    readonly diskBytes: number;
+    readonly ttlSeconds: number | null;
+  };
+  readonly restoreTimeoutMs: number;
+  readonly maxReplicas: number;
+  readonly maxUploadBytes: number;
+  readonly uploadIdleMs: number;
+  readonly maxMessageBytes: number;
+  readonly allowedOrigins: readonly string[];
+  readonly allowedHosts: readonly string[];
+  readonly logLevel: Values['LOG_LEVEL'];
+}
+
+/** Its message is one line for whoever starts the server. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Throws ConfigError that names the first variable with a value that cannot be. */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const values = Object.fromEntries(
+    Object.entries<Variable>(VARIABLES).map(([name, entry]) => [name, read(name, entry, env[name])]),
+  ) as Values;
+  return Object.freeze({
+    port: values.PORT,
+    host: values.HOST,
+    engine: values.REPLICA_ENGINE,
+    replica: Object.freeze({
+      image: values.REPLICA_IMAGE,
+      defaultMajor: values.REPLICA_MAJOR,
+      memoryBytes: values.REPLICA_MEMORY,
+      cpus: values.REPLICA_CPUS || undefined,
+      diskBytes: values.REPLICA_DISK,
+      ttlSeconds: values.REPLICA_TTL || null,
+    }),
+    restoreTimeoutMs: values.RESTORE_TIMEOUT * 1000,
+    maxReplicas: values.MAX_REPLICAS,
+    maxUploadBytes: values.MAX_UPLOAD_BYTES,
+    uploadIdleMs: values.UPLOAD_IDLE_TIMEOUT * 1000,
+    maxMessageBytes: values.MAX_MESSAGE_BYTES,
+    allowedOrigins: Object.freeze(values.ALLOWED_ORIGINS),
+    allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
+    logLevel: values.LOG_LEVEL,
+  });
+}
+
+function read(name: string, { schema, byDefault }: Variable, value: string | undefined): unknown {
+  const result = schema.safeParse(value?.trim() || byDefault);
+  if (result.success) return result.data;
+  throw new ConfigError(`${name}: ${JSON.stringify(value)} ${result.error.issues[0]?.message}`);
+}
+
+/** The variables, for --help. */
+export function describeVariables(): string {
+  return Object.entries<Variable>(VARIABLES)
+    .map(([name, { byDefault, description }]) => `  ${name.padEnd(20)} ${description}${byDefault && ` [${byDefault}]`}`)
+    .join('\n');
+}

@@ -1,0 +1,99 @@
+import { hostname } from 'node:os';
+import type Dockerode from 'dockerode';
+import { INITDB_ARGUMENTS, scramVerifier, serverSettings } from '../postgres/boot.js';
+import { presencePath } from './presence.js';
+
+const MiB = 1024 * 1024;
+
+export const LABEL = {
+  instance: 'replichat.instance',
+  host: 'replichat.host',
+  chat: 'replichat.chat',
+  /** Where that instance says that it lives, for servers with another temp folder. */
+  presence: 'replichat.presence',
+} as const;
+
+/** What the boot script says of an image that is no PostgreSQL. */
+export const INCOMPLETE_IMAGE = 'replichat: this image lacks';
+
+/**
+ * $1 is the admin's SCRAM verifier, the rest are settings. Not the image's own entrypoint: that one wants the password,
+ * runs as root, and answers before it is ready. PostgreSQL is not process 1: there it would inherit what is left of a
+ * relay, take its death by a signal for a backend's, and restart all sessions.
+ */
+const BOOT = `
+set -eu
+umask 077
+for bin in /usr/lib/postgresql/*/bin; do PATH=$PATH:$bin; done
+for program in initdb postgres; do
+  command -v $program >/dev/null || { echo "${INCOMPLETE_IMAGE} $program"; exit 127; }
+done
+data=/var/lib/postgresql/replica
+verifier=$1
+shift
+options=
+if initdb --help | grep -q -- --no-data-checksums; then options=--no-data-checksums; fi
+initdb -D $data --pwfile=<(printf '%s\\n' "$verifier") ${INITDB_ARGUMENTS.join(' ')} --locale=C.UTF-8 $options >/dev/null
+printf '%s\\n' "$@" >>$data/postgresql.conf
+postgres -D $data &
+trap "kill -QUIT $!" TERM INT QUIT
+wait $!
+`;
+
+export interface ContainerSpec {
+  name: string;
+  image: string;
+  instance: string;
+  chatId: string;
+  password: string;
+  memoryBytes: number;
+  cpus: number | undefined;
+}
+
+/** A server that nothing reaches but the Docker Engine, and that reaches nothing. */
+export function containerOptions(spec: ContainerSpec): Dockerode.ContainerCreateOptions {
+  const settings = serverSettings({
+    memoryBytes: spec.memoryBytes,
+    listenAddresses: '127.0.0.1',
+    unixSocketDirectories: '',
+  });
+  return {
+    name: spec.name,
+    Image: spec.image,
+    User: '999:999',
+    Entrypoint: ['bash', '-c', BOOT, 'boot'],
+    Cmd: [scramVerifier(spec.password), ...settings],
+    Labels: {
+      [LABEL.instance]: spec.instance,
+      [LABEL.host]: hostname(),
+      [LABEL.chat]: spec.chatId,
+      [LABEL.presence]: presencePath(spec.instance),
+    },
+    StopSignal: 'SIGQUIT',
+    HostConfig: {
+      NetworkMode: 'none',
+      CapDrop: ['ALL'],
+      SecurityOpt: ['no-new-privileges:true'],
+      ReadonlyRootfs: true,
+      Privileged: false,
+      IpcMode: 'private',
+      Memory: spec.memoryBytes,
+      MemorySwap: spec.memoryBytes,
+      OomScoreAdj: 500,
+      ...(spec.cpus === undefined ? {} : { NanoCpus: Math.round(spec.cpus * 1e9) }),
+      CpuShares: 256,
+      // A session is a PostgreSQL process and three of its relay, and 40 sessions may be open.
+      PidsLimit: 256,
+      // PostgreSQL keeps there what the processes of a parallel query share.
+      ShmSize: Math.max(64 * MiB, Math.floor(spec.memoryBytes / 4)),
+      Ulimits: [
+        { Name: 'nofile', Soft: 4096, Hard: 4096 },
+        { Name: 'core', Soft: 0, Hard: 0 },
+      ],
+      Tmpfs: { '/tmp': 'rw,noexec,nosuid,nodev,size=64m,mode=1777' },
+      Mounts: [{ Type: 'volume', Source: '', Target: '/var/lib/postgresql' }],
+      RestartPolicy: { Name: 'no' },
+      LogConfig: { Type: 'json-file', Config: { 'max-size': '5m', 'max-file': '1' } },
+    },
+  };
+}

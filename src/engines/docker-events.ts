@@ -1,0 +1,51 @@
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type Dockerode from 'dockerode';
+import { LABEL } from './docker-container.js';
+import { jsonLines } from './json-lines.js';
+
+interface DockerEvent {
+  Action?: string;
+  Actor?: { Attributes?: Record<string, string> };
+}
+
+export interface EventHandlers {
+  /** Docker says "die", Podman "died". */
+  exited(containerName: string): void;
+  outOfMemory(containerName: string): void;
+  /** The stream of events was interrupted: whatever happened meanwhile was missed. */
+  resumed(): void;
+}
+
+const RECONNECT_MS = 1_000;
+
+/** Watches the instance's containers until the signal is aborted, however often the Engine hangs up. */
+export async function watchEvents(
+  docker: Dockerode,
+  instance: string,
+  handlers: EventHandlers,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let first = true; !signal.aborted; first = false) {
+    try {
+      const events = await docker.getEvents({
+        filters: { type: ['container'], label: [`${LABEL.instance}=${instance}`], event: ['oom', 'die', 'died'] },
+        abortSignal: signal,
+      });
+      if (!first) handlers.resumed();
+      await handle(events as Readable, handlers);
+    } catch {
+      // The Engine is gone or going; the loop looks for its return.
+    }
+    await sleep(RECONNECT_MS, undefined, { signal, ref: false }).catch(() => {});
+  }
+}
+
+async function handle(events: Readable, handlers: EventHandlers): Promise<void> {
+  for await (const event of jsonLines<DockerEvent>(events)) {
+    const name = event.Actor?.Attributes?.name;
+    if (!name) continue;
+    if (event.Action === 'oom') handlers.outOfMemory(name);
+    if (event.Action === 'die' || event.Action === 'died') handlers.exited(name);
+  }
+}

@@ -1,0 +1,139 @@
+import { Duplex } from 'node:stream';
+import type Dockerode from 'dockerode';
+import { FrameReader, textOf } from './docker-frames.js';
+
+type Callback = (error?: Error | null) => void;
+
+/**
+ * Runs in the container: waits for PostgreSQL's port ($1 tenths of a second), says so, and then carries bytes until
+ * either side has closed. stdin is kept as descriptor 4 because a background job of bash would read /dev/null.
+ */
+const RELAY = `
+left=$1
+until { exec 3<>/dev/tcp/127.0.0.1/5432; } 2>/dev/null; do
+  ((left-- > 0)) || { echo 'PostgreSQL does not listen' >&2; exit 1; }
+  sleep 0.1
+done
+exec 4<&0
+echo open >&2
+cat <&4 >&3 2>/dev/null & up=$!
+cat <&3 4<&- 2>/dev/null & down=$!
+wait -n
+kill $up $down 2>/dev/null
+wait
+`;
+const OPENED = 'open\n';
+const STDERR_KEPT = 2_000;
+
+/** A byte stream to the PostgreSQL in a container that has no network. The signal ends the opening, not the stream. */
+export async function openRelay(
+  container: Dockerode.Container,
+  { waitMs, signal }: { waitMs: number; signal: AbortSignal },
+): Promise<Duplex> {
+  const exec = await container.exec({
+    Cmd: ['bash', '-c', RELAY, 'relay', String(Math.ceil(waitMs / 100))],
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+    abortSignal: signal,
+  });
+  const stream = new ExecStream(await exec.start({ hijack: true, stdin: true }));
+  const abort = () => stream.destroy(signal.reason);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  try {
+    await stream.opened;
+    return stream;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** What a command in the container says; its answer must be short. */
+export async function execOutput(
+  container: Dockerode.Container,
+  command: string[],
+  signal: AbortSignal,
+): Promise<string> {
+  const exec = await container.exec({ Cmd: command, AttachStdout: true, abortSignal: signal });
+  const socket = await exec.start({ hijack: true });
+  const abort = () => socket.destroy(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return textOf(Buffer.concat(await socket.toArray()));
+  } finally {
+    signal.removeEventListener('abort', abort);
+    socket.destroy();
+  }
+}
+
+/** The hijacked connection of a Docker exec: stdin goes out as it is, stdout and stderr come in frames. */
+export class ExecStream extends Duplex {
+  /** Resolves when the relay has reached PostgreSQL. */
+  readonly opened: Promise<void>;
+  readonly #frames = new FrameReader();
+  #stderr = '';
+  #settle!: (error?: Error) => void;
+
+  constructor(private readonly socket: Duplex) {
+    super({ allowHalfOpen: false });
+    this.opened = new Promise((resolve, reject) => {
+      this.#settle = (error) => (error ? reject(error) : resolve());
+    });
+    this.opened.catch(() => {});
+    // Nobody else listens until the stream has been handed over.
+    this.on('error', () => {});
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('end', () => this.#finish());
+    socket.on('error', (error) => this.destroy(error));
+    socket.on('close', () => {
+      if (!socket.readableEnded) this.destroy();
+    });
+  }
+
+  #receive(chunk: Buffer): void {
+    let wanted = true;
+    try {
+      for (const { stream, payload } of this.#frames.read(chunk)) {
+        if (stream === 'stdout') wanted = this.push(payload);
+        else this.#note(payload);
+      }
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+    if (!wanted) this.socket.pause();
+  }
+
+  #note(stderr: Buffer): void {
+    this.#stderr = (this.#stderr + stderr.toString('latin1')).slice(-STDERR_KEPT);
+    if (this.#stderr.includes(OPENED)) this.#settle();
+  }
+
+  #finish(): void {
+    this.#settle(this.#endedEarly());
+    this.push(null);
+  }
+
+  #endedEarly(): Error {
+    return new Error(`the relay into the container ended: ${this.#stderr.trim() || 'without a word'}`);
+  }
+
+  override _read(): void {
+    this.socket.resume();
+  }
+
+  override _write(chunk: Buffer, encoding: BufferEncoding, callback: Callback): void {
+    this.socket.write(chunk, encoding, callback);
+  }
+
+  override _final(callback: Callback): void {
+    this.socket.end();
+    callback();
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    this.#settle(error ?? this.#endedEarly());
+    this.socket.destroy();
+    callback(error);
+  }
+}

@@ -1,0 +1,170 @@
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type Dockerode from 'dockerode';
+import type { ReplicaServer, ServerStop } from '../ports.js';
+import { takeOver } from '../postgres/boot.js';
+import { abortable } from './abortable.js';
+import { statusOf } from './docker-errors.js';
+import { textOf } from './docker-frames.js';
+import { execOutput, openRelay } from './docker-relay.js';
+import { DISPOSED, outOfMemory } from './server-stop.js';
+
+const CALL_TIMEOUT_MS = 60_000;
+const OPEN_TIMEOUT_MS = 15_000;
+const DRAIN_MS = 1_000;
+const REMOVE_ATTEMPTS = 6;
+const LOG_LINES = 20;
+/** A session that is lost within this time after the kernel has killed a process was that process, or its neighbour. */
+const OOM_BLAMED_MS = 30_000;
+
+/** Where the kernel counts the processes that it killed for memory, in cgroup v2 and v1. */
+const OOM_COUNTERS = ['cat', '/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/memory/memory.oom_control'];
+
+export interface DockerServerOptions {
+  docker: Dockerode;
+  name: string;
+  admin: ReplicaServer['admin'];
+  memoryBytes: number;
+  startTimeoutMs: number;
+  /** Called when nothing of the container is left. */
+  onRemoved: () => void;
+}
+
+/** One container. It exists as an object before the Engine has been asked for it, so that nothing is ever ownerless. */
+export class DockerServer implements ReplicaServer {
+  readonly id: string;
+  readonly stopped: Promise<ServerStop>;
+  // Private, so that a server which is logged or serialised does not tell its password.
+  readonly #options: DockerServerOptions;
+  readonly #container: Dockerode.Container;
+  readonly #streams = new Set<Duplex>();
+  readonly #gone = new AbortController();
+  #resolveStopped!: (stop: ServerStop) => void;
+  #stop: ServerStop | undefined;
+  #outOfMemoryAt = Number.NEGATIVE_INFINITY;
+  #oomKills = 0;
+  #removal: Promise<void> | undefined;
+
+  constructor(options: DockerServerOptions) {
+    this.#options = options;
+    this.id = options.name;
+    this.#container = options.docker.getContainer(options.name);
+    this.stopped = new Promise((resolve) => {
+      this.#resolveStopped = resolve;
+    });
+  }
+
+  get admin(): ReplicaServer['admin'] {
+    return this.#options.admin;
+  }
+
+  /** On failure the container may be there, for `lastLogLines` and `dispose`. */
+  async start(container: Dockerode.ContainerCreateOptions, signal: AbortSignal): Promise<void> {
+    const { docker, startTimeoutMs } = this.#options;
+    // Not the caller's signal: a call that is cut off would leave open whether the container exists.
+    await docker.createContainer({ ...container, abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+    signal.throwIfAborted();
+    await this.#container.start({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+    const open = () => this.#open(startTimeoutMs);
+    await abortable(takeOver({ open, admin: this.admin }, signal), signal);
+  }
+
+  open(): Promise<Duplex> {
+    return this.#open(0);
+  }
+
+  async #open(waitMs: number): Promise<Duplex> {
+    if (this.#stop) throw new Error(this.#stop.message);
+    const signal = AbortSignal.any([this.#gone.signal, AbortSignal.timeout(waitMs + OPEN_TIMEOUT_MS)]);
+    const stream = await openRelay(this.#container, { waitMs, signal });
+    this.#streams.add(stream);
+    stream.once('close', () => this.#streams.delete(stream));
+    return stream;
+  }
+
+  async fault(): Promise<ServerStop | undefined> {
+    if (!this.#stop) await Promise.all([this.noticeExit(), this.#countOomKills()]);
+    if (this.#stop) return this.#stop;
+    if (Date.now() - this.#outOfMemoryAt < OOM_BLAMED_MS) return outOfMemory(this.#options.memoryBytes);
+    return undefined;
+  }
+
+  noticeOutOfMemory(): void {
+    this.#outOfMemoryAt = Date.now();
+  }
+
+  /** Looks whether the container still runs. An Engine that does not answer has not said no. */
+  async noticeExit(): Promise<void> {
+    if (this.#gone.signal.aborted) return;
+    try {
+      const { State } = await this.#container.inspect({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+      // It ends because we are removing it, or has not begun.
+      if (this.#gone.signal.aborted || State.Running || State.Status === 'created') return;
+      this.#finish(
+        State.OOMKilled
+          ? outOfMemory(this.#options.memoryBytes)
+          : { reason: 'EXITED', message: `the container ${this.id} ended with exit code ${State.ExitCode}` },
+      );
+    } catch (error) {
+      if (statusOf(error) !== 404) return;
+      this.#finish({ reason: 'EXITED', message: `the container ${this.id} was removed by somebody else` });
+    }
+  }
+
+  /** What an event may not have said yet, and Podman never says: a process was killed and the server runs on. */
+  async #countOomKills(): Promise<void> {
+    const output = await execOutput(this.#container, OOM_COUNTERS, AbortSignal.timeout(3_000)).catch(() => '');
+    const kills = Number(/^oom_kill (\d+)$/m.exec(output)?.[1] ?? 0);
+    if (kills > this.#oomKills) this.noticeOutOfMemory();
+    this.#oomKills = Math.max(kills, this.#oomKills);
+  }
+
+  async lastLogLines(): Promise<string> {
+    const multiplexed = await this.#container.logs({ stdout: true, stderr: true, tail: LOG_LINES });
+    return textOf(multiplexed);
+  }
+
+  /** Rejects when the Engine does not do it; another call tries again, and so does the engine's reaper. */
+  dispose(): Promise<void> {
+    this.#removal ??= this.#remove().catch((error) => {
+      this.#removal = undefined;
+      throw error;
+    });
+    return this.#removal;
+  }
+
+  async #remove(): Promise<void> {
+    this.#gone.abort(new Error(DISPOSED.message));
+    try {
+      await removeContainer(this.#container);
+    } finally {
+      this.#finish(DISPOSED);
+      for (const stream of this.#streams) stream.destroy();
+      this.#options.onRemoved();
+    }
+  }
+
+  #finish(stop: ServerStop): void {
+    if (this.#stop) return;
+    this.#stop = stop;
+    this.#resolveStopped(stop);
+    // Sessions end by themselves, with what PostgreSQL had to say; this is for an Engine that forgot them.
+    setTimeout(() => {
+      for (const stream of this.#streams) stream.destroy();
+    }, DRAIN_MS).unref();
+  }
+}
+
+/** Removes it with its volumes, however often it is asked for. */
+export async function removeContainer(container: Dockerode.Container): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await container.remove({ force: true, v: true, abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+    } catch (error) {
+      if (statusOf(error) === 404) return;
+      // 409: somebody else is removing it, and it is not yet gone.
+      if (attempt === REMOVE_ATTEMPTS) throw error;
+    }
+    await sleep(100 * 2 ** attempt);
+  }
+}

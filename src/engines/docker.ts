@@ -1,0 +1,185 @@
+import { hostname } from 'node:os';
+import Dockerode from 'dockerode';
+import type { Logger } from 'pino';
+import { ReplichatError } from '../domain/errors.js';
+import { newId } from '../domain/ids.js';
+import type { ProvisionRequest, ReplicaEngine, ReplicaServer } from '../ports.js';
+import { newAdmin } from '../postgres/boot.js';
+import { abortable } from './abortable.js';
+import { containerOptions, INCOMPLETE_IMAGE, LABEL } from './docker-container.js';
+import { isUnreachable, reasonOf, statusOf, unavailable, unreachable } from './docker-errors.js';
+import { watchEvents } from './docker-events.js';
+import { ImageSource } from './docker-image.js';
+import { DockerServer, removeContainer } from './docker-server.js';
+import { Fleet } from './fleet.js';
+import { isAlive, removeStalePresences } from './presence.js';
+
+export interface DockerEngineOptions {
+  /** Unique among the servers that share the Docker Engine; 20 characters of [0-9a-z]. */
+  instance: string;
+  /** "postgres:{major}", or one image for all. */
+  image: string;
+  defaultMajor: number;
+  memoryBytes: number;
+  cpus?: number | undefined;
+  startTimeoutMs?: number | undefined;
+  docker?: Dockerode | undefined;
+  logger: Logger;
+}
+
+/** The oldest major whose settings the servers are given; a newer server takes an older one's dump. */
+const OLDEST_MAJOR = 14;
+const PING_TIMEOUT_MS = 5_000;
+const CALL_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 60_000;
+
+/** Runs every server in a container of its own that has no network. */
+export class DockerEngine implements ReplicaEngine {
+  readonly name = 'docker';
+  readonly description: string;
+  readonly #options: DockerEngineOptions;
+  readonly #docker: Dockerode;
+  readonly #images: ImageSource;
+  readonly #fleet: Fleet<DockerServer>;
+  #watching: Promise<void> | undefined;
+
+  constructor(options: DockerEngineOptions) {
+    this.#options = options;
+    this.#docker = options.docker ?? new Dockerode();
+    this.#images = new ImageSource(this.#docker);
+    this.#fleet = new Fleet(options.instance, options.logger);
+    this.description =
+      `every replica is a container of ${options.image} on the Docker Engine, with limits and without a network; ` +
+      'containers share the kernel of their machine, and the disk space they may fill is not limited by Docker';
+  }
+
+  async check(): Promise<void> {
+    try {
+      await abortable(this.#docker.ping(), AbortSignal.timeout(PING_TIMEOUT_MS));
+    } catch (error) {
+      throw unreachable(this.#docker, error);
+    }
+  }
+
+  provision(request: ProvisionRequest): Promise<ReplicaServer> {
+    return this.#fleet.run(request.signal, async (signal) => {
+      const image = this.#imageFor(request.majorVersion);
+      try {
+        this.#watching ??= this.#watch();
+        await this.#images.ensure(image, request.onProgress, signal);
+        request.onProgress('starting PostgreSQL');
+        return await this.#start(image, request.chatId, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof ReplichatError) throw error;
+        if (isUnreachable(error)) throw unreachable(this.#docker, error);
+        throw unavailable(`the Docker Engine did not start a replica: ${reasonOf(error)}`, error);
+      }
+    });
+  }
+
+  #imageFor(major: number | undefined): string {
+    const served = major === undefined ? this.#options.defaultMajor : Math.max(major, OLDEST_MAJOR);
+    return this.#options.image.replaceAll('{major}', String(served));
+  }
+
+  #start(image: string, chatId: string, signal: AbortSignal): Promise<DockerServer> {
+    const { instance, memoryBytes, cpus, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    const admin = newAdmin();
+    const name = `replichat-${chatId}-${newId()}`;
+    const server = new DockerServer({
+      docker: this.#docker,
+      name,
+      admin,
+      memoryBytes,
+      startTimeoutMs,
+      onRemoved: () => this.#fleet.forget(name),
+    });
+    const { password } = admin;
+    const container = containerOptions({ name, image, instance, chatId, password, memoryBytes, cpus });
+    const deadline = AbortSignal.timeout(startTimeoutMs);
+    return this.#fleet.start(
+      server,
+      signal,
+      () => server.start(container, AbortSignal.any([signal, deadline])),
+      (error) => startFailure(server, image, error, deadline),
+    );
+  }
+
+  #watch(): Promise<void> {
+    const handlers = {
+      exited: (name: string) => void this.#fleet.get(name)?.noticeExit(),
+      outOfMemory: (name: string) => this.#fleet.get(name)?.noticeOutOfMemory(),
+      resumed: () => {
+        for (const server of this.#fleet.all()) void server.noticeExit();
+      },
+    };
+    return watchEvents(this.#docker, this.#options.instance, handlers, this.#fleet.closing);
+  }
+
+  async reap(): Promise<number> {
+    let reaped = 0;
+    for (const container of await this.#containersOfThisHost()) {
+      if (!(await this.#isOrphan(container))) continue;
+      const facts = { container: container.Names[0], labels: container.Labels };
+      this.#options.logger.info(facts, 'removing an orphan');
+      try {
+        await removeContainer(this.#docker.getContainer(container.Id));
+        reaped++;
+      } catch (error) {
+        this.#options.logger.warn({ ...facts, err: error }, 'an orphan could not be removed');
+      }
+    }
+    await removeStalePresences();
+    return reaped;
+  }
+
+  async #containersOfThisHost(): Promise<Dockerode.ContainerInfo[]> {
+    try {
+      return await this.#docker.listContainers({
+        all: true,
+        filters: { label: [LABEL.instance, `${LABEL.host}=${hostname()}`] },
+        abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+      });
+    } catch (error) {
+      throw isUnreachable(error) ? unreachable(this.#docker, error) : error;
+    }
+  }
+
+  /** Its instance is gone, or it is ours and unknown: made by a call whose answer was lost. */
+  async #isOrphan({ Names, Labels }: Dockerode.ContainerInfo): Promise<boolean> {
+    const instance = Labels[LABEL.instance] ?? '';
+    if (instance === this.#options.instance) {
+      return !Names.some((name) => this.#fleet.get(name.replace(/^\//, '')));
+    }
+    return !(await isAlive(instance, Labels[LABEL.presence]));
+  }
+
+  async close(): Promise<void> {
+    await this.#fleet.close();
+    await this.#watching;
+  }
+}
+
+const IMAGE_REMEDY =
+  'REPLICA_IMAGE needs bash and PostgreSQL in a Debian layout, as the official postgres:17 has (not -alpine)';
+
+async function startFailure(
+  server: DockerServer,
+  image: string,
+  error: unknown,
+  deadline: AbortSignal,
+): Promise<ReplichatError> {
+  const said = reasonOf(error);
+  if (statusOf(error) === 400 || /executable file not found|no such file or directory/.test(said)) {
+    return unavailable(`the image ${image} cannot be started (${said}): ${IMAGE_REMEDY}`, error);
+  }
+  const log = await server.lastLogLines().catch(() => '');
+  const cause = new Error(`${said}\n${log}`.trim(), { cause: error });
+  const stop = await server.fault();
+  if (log.includes(INCOMPLETE_IMAGE))
+    return unavailable(`the image ${image} has no PostgreSQL: ${IMAGE_REMEDY}`, cause);
+  if (stop) return unavailable(`PostgreSQL did not start from ${image}: ${stop.message}`, cause);
+  if (deadline.aborted) return unavailable(`PostgreSQL in ${image} did not answer in time`, cause);
+  return unavailable(`PostgreSQL did not start from ${image}: ${said}`, cause);
+}

@@ -1,0 +1,54 @@
+import { once } from 'node:events';
+import { chmod, readdir, rm, stat } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const STALE_AFTER_MS = 60_000;
+
+/** Where an instance can be reached for as long as its process lives, however that ends. */
+export function presencePath(instance: string): string {
+  return join(tmpdir(), `replichat-${instance}.sock`);
+}
+
+/** Tells the other servers of this machine that what carries this instance's name has an owner. */
+export async function announcePresence(instance: string): Promise<{ close(): Promise<void> }> {
+  const path = presencePath(instance);
+  if (await isAlive(instance)) throw new Error(`an instance named ${instance} runs already`);
+  const server = createServer((socket) => socket.on('error', () => {}).end());
+  server.listen(path).unref();
+  await once(server, 'listening');
+  await chmod(path, 0o600);
+  return {
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+/** Removes the socket file of an instance that is gone. `path` is where that instance announced itself. */
+export async function isAlive(instance: string, path = presencePath(instance)): Promise<boolean> {
+  const problem = await connectError(path);
+  if (problem === 'ECONNREFUSED') await rm(path, { force: true });
+  // Whatever else stands in the way (another user's socket: EACCES), reaping the living would be worse.
+  return problem !== 'ECONNREFUSED' && problem !== 'ENOENT';
+}
+
+/** What killed servers leave in the temp folder. Not the newest: between bind and listen a socket refuses, too. */
+export async function removeStalePresences(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const instance = /^replichat-([0-9a-z]+)\.sock$/.exec(name)?.[1];
+    if (!instance) continue;
+    const file = await stat(presencePath(instance)).catch(() => undefined);
+    if (file && Date.now() - file.mtimeMs > STALE_AFTER_MS) await isAlive(instance);
+  }
+}
+
+function connectError(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+  });
+}

@@ -1,0 +1,89 @@
+import type { Server } from 'node:http';
+import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
+import {
+  ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginLandingPageDisabled,
+} from '@apollo/server/plugin/disabled';
+import { ApolloServerPluginDrainHttpServer } from '@apollo/server/plugin/drainHttpServer';
+import { GraphQLError, type GraphQLSchema, type ParseOptions, type ValidationRule } from 'graphql';
+import type { Logger } from 'pino';
+import { presentError } from './errors.js';
+import type { RequestScopes } from './request-scope.js';
+
+/** Far beyond any query a person or a model writes; a document of 64 kB may hold 30,000. */
+export const parseOptions: ParseOptions = { maxTokens: 5_000 };
+
+/** How long a request in flight may go on after close(). */
+const DRAIN_MS = 10_000;
+
+export interface ApolloOptions {
+  schema: GraphQLSchema;
+  validationRules: readonly ValidationRule[];
+  httpServer: Server;
+  scopes: RequestScopes;
+  logger: Logger;
+}
+
+export function createApollo({ schema, validationRules, httpServer, scopes, logger }: ApolloOptions): ApolloServer {
+  return new ApolloServer({
+    schema,
+    logger,
+    parseOptions,
+    validationRules: [...validationRules],
+    maxRecursiveSelections: true,
+    introspection: true,
+    csrfPrevention: true,
+    persistedQueries: false,
+    includeStacktraceInErrorResponses: false,
+    stopOnTerminationSignals: false,
+    formatError: (_formatted, error) => presentError(error, logger, scopes.getStore()?.requestId ?? 'unknown'),
+    plugins: [
+      ApolloServerPluginDrainHttpServer({ httpServer, stopGracePeriodMillis: DRAIN_MS }),
+      ApolloServerPluginCacheControlDisabled(),
+      ApolloServerPluginLandingPageDisabled(),
+      operations(scopes),
+      statusOfRequestErrors,
+    ],
+  });
+}
+
+/** Notes the operation's name for the request log, and sends subscriptions to where they are served. */
+function operations(scopes: RequestScopes): ApolloServerPlugin {
+  return {
+    requestDidStart: async () => ({
+      didResolveOperation: async ({ operation, operationName }) => {
+        const scope = scopes.getStore();
+        if (scope && operationName) scope.operationName = operationName;
+        if (operation?.operation === 'subscription') throw subscriptionOverHttp();
+      },
+    }),
+  };
+}
+
+function subscriptionOverHttp(): GraphQLError {
+  return new GraphQLError('Subscriptions are served over WebSocket (graphql-transport-ws) on the same path.', {
+    extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } },
+  });
+}
+
+const REQUEST_ERRORS: unknown[] = [
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'OPERATION_RESOLUTION_FAILURE',
+  'BAD_USER_INPUT',
+];
+
+/**
+ * GraphQL over HTTP, 6.4.1: to a client that has not asked for application/graphql-response+json, a well-formed
+ * request is answered with 200 even if its document or variables are wrong. Apollo answers with 400 to both.
+ */
+const statusOfRequestErrors: ApolloServerPlugin = {
+  requestDidStart: async () => ({
+    willSendResponse: async ({ request, response, source }) => {
+      if (source === undefined || response.http.status !== 400 || response.body.kind !== 'single') return;
+      if (request.http?.headers.get('accept')?.includes('application/graphql-response+json')) return;
+      const { errors } = response.body.singleResult;
+      if (errors?.every((error) => REQUEST_ERRORS.includes(error.extensions?.code))) response.http.status = 200;
+    },
+  }),
+};

@@ -1,0 +1,16 @@
+import type { Logger } from 'pino';
+import type { ChatService } from '../services/chats.js';
+import type { QueryService } from '../services/queries.js';
+import type { ReplicaService } from '../services/replicas.js';
+
+/** What a resolver works with; the same for HTTP and WebSocket. */
+export interface Context {
+  readonly chats: ChatService;
+  readonly replicas: ReplicaService;
+  readonly queries: QueryService;
+  readonly logger: Logger;
+  /** Aborts when the operation's client has gone or has unsubscribed. */
+  readonly signal: AbortSignal;
+  /** Content-Length of an HTTP request. */
+  readonly requestBytes: number | undefined;
+}

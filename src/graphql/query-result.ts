@@ -1,0 +1,72 @@
+import { GraphQLJSONObject } from 'graphql-scalars';
+import { Arg, Ctx, Field, Float, ID, InputType, Int, Mutation, ObjectType, Resolver } from 'type-graphql';
+import type { Row } from '../domain/message.js';
+import type { Context } from './context.js';
+import { QueryAccessEnum } from './enums.js';
+import { Message, toMessage } from './message.js';
+
+@ObjectType({ description: 'What a statement returned.' })
+class QueryResult {
+  @Field(() => [String], {
+    description:
+      'Column names in their order, a repeated name with _2, _3, ... appended; empty when it returns no rows.',
+  })
+  columns!: string[];
+
+  @Field(() => [GraphQLJSONObject], {
+    description:
+      'One object per row: column name -> value. bigint is a number up to 2^53 - 1 and a string beyond, numeric a ' +
+      'string, NaN and Infinity are strings, timestamps ISO 8601, json as it is, arrays as arrays, everything else ' +
+      "PostgreSQL's text.",
+  })
+  rows!: Row[];
+
+  @Field(() => Int, { description: 'Rows in `rows`; of a statement that returns none, rows that it changed.' })
+  rowCount!: number;
+
+  @Field({ description: 'Whether there were more than `maxRows`.' })
+  truncated!: boolean;
+
+  @Field(() => Float, { description: 'Milliseconds from the call to the last row, measured in the server.' })
+  durationMs!: number;
+
+  @Field(() => [Message], { description: 'The messages that this run added to the chat; empty with record: false.' })
+  messages!: Message[];
+}
+
+@InputType({ description: "A statement to run on a chat's replica." })
+class RunQueryInput {
+  @Field(() => ID, { description: 'The chat.' })
+  chatId!: string;
+
+  @Field({ description: 'One SQL statement, up to 1 MiB.' })
+  sql!: string;
+
+  @Field(() => QueryAccessEnum, { defaultValue: 'READ_ONLY', description: 'What it may do.' })
+  access!: 'READ_ONLY' | 'READ_WRITE';
+
+  @Field(() => Int, { defaultValue: 500, description: 'Rows to return at most, 1 to 10000.' })
+  maxRows!: number;
+
+  @Field(() => Int, { defaultValue: 15000, description: 'Milliseconds after which it is stopped, 1 to 600000.' })
+  timeoutMs!: number;
+
+  @Field({ defaultValue: true, description: 'Whether to add the QUERY message and the TABLE message to the chat.' })
+  record!: boolean;
+}
+
+@Resolver()
+export class QueryResolver {
+  @Mutation(() => QueryResult, {
+    description:
+      'Runs one statement on the replica, in a transaction of its own. Errors: BAD_USER_INPUT, NOT_FOUND, ' +
+      'REPLICA_NOT_READY, SQL_ERROR (with sqlstate, position, hint, detail), QUERY_TIMEOUT, QUOTA_EXCEEDED.',
+  })
+  async runQuery(
+    @Arg('input', () => RunQueryInput, { description: 'The statement, and its limits.' }) input: RunQueryInput,
+    @Ctx() { queries, signal }: Context,
+  ): Promise<QueryResult> {
+    const { columns, rows, messages, ...answer } = await queries.run(input, signal);
+    return { ...answer, columns: [...columns], rows: [...rows], messages: messages.map(toMessage) };
+  }
+}

@@ -1,0 +1,135 @@
+import { GraphQLDateTime, GraphQLSafeInt } from 'graphql-scalars';
+import { type FileUpload, GraphQLUpload } from 'graphql-upload-ts';
+import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
+import type * as domain from '../domain/replica.js';
+import type { Context } from './context.js';
+import { OnErrorEnum } from './enums.js';
+import { ReplicationStatus } from './replication-status.js';
+import { Table } from './table.js';
+
+@ObjectType({ description: "A chat's private, disposable copy of its database." })
+export class Replica {
+  @Field(() => ID, { description: 'The chat that it belongs to.' })
+  chatId!: string;
+
+  @Field(() => ReplicationStatus, {
+    description: 'The latest replication. While it runs, and when it fails, an earlier READY replica stays in use.',
+  })
+  status!: ReplicationStatus;
+
+  @Field({ description: 'What runs it: "docker" or "embedded".' })
+  engine!: string;
+
+  @Field(() => String, { nullable: true, description: "PostgreSQL's version; null before the first READY." })
+  serverVersion!: string | null;
+
+  @Field(() => GraphQLSafeInt, {
+    nullable: true,
+    description: 'Bytes on disk after the restore; null before the first READY.',
+  })
+  sizeBytes!: number | null;
+
+  @Field(() => GraphQLDateTime, { description: 'When the upload was accepted.' })
+  createdAt!: Date;
+
+  @Field(() => GraphQLDateTime, { description: 'When it was last queried.' })
+  lastUsedAt!: Date;
+
+  @Field(() => GraphQLDateTime, { nullable: true, description: 'When it goes unless it is used; null for never.' })
+  expiresAt!: Date | null;
+}
+
+export function toReplica(replica: domain.Replica): Replica {
+  return replica as unknown as Replica;
+}
+
+@InputType({ description: 'A dump to make a replica from.' })
+class UploadReplicaInput {
+  @Field(() => ID, { description: 'The chat.' })
+  chatId!: string;
+
+  @Field(() => GraphQLUpload as never, {
+    description:
+      'A plain dump (pg_dump --format=plain) or an SQL script, by the GraphQL multipart request specification. ' +
+      'At most MAX_UPLOAD_BYTES.',
+  })
+  file!: Promise<FileUpload>;
+
+  @Field(() => OnErrorEnum, { defaultValue: 'STOP', description: 'What a statement that fails means.' })
+  onError!: 'STOP' | 'CONTINUE';
+
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      "Seconds after its last use until the replica goes, at least 1; null: the server's default (REPLICA_TTL).",
+  })
+  ttlSeconds?: number | null;
+}
+
+@Resolver(() => Replica)
+export class ReplicaResolver {
+  @FieldResolver(() => [Table], {
+    description: 'Its tables, partitioned tables, views and materialised views. Errors: REPLICA_NOT_READY.',
+  })
+  tables(
+    @Root() replica: domain.Replica,
+    @Arg('search', () => String, {
+      nullable: true,
+      description: 'Only those with this in a name or comment of theirs or of a column; case does not matter.',
+    })
+    search: string | null,
+    @Ctx() { queries }: Context,
+  ): Promise<Table[]> {
+    return queries.tables(replica.chatId, search ?? null) as unknown as Promise<Table[]>;
+  }
+
+  @Mutation(() => Replica, {
+    description:
+      'Makes a replica from a dump. Answers as soon as the file is accepted, while it may still be arriving; progress ' +
+      'comes by Subscription.replicationStatus. An earlier READY replica stays in use until the new one is READY. ' +
+      'Errors: NOT_FOUND, CONFLICT, UNSUPPORTED_DUMP, PAYLOAD_TOO_LARGE, QUOTA_EXCEEDED, ENGINE_UNAVAILABLE.',
+  })
+  async uploadReplica(
+    @Arg('input', () => UploadReplicaInput, { description: 'The dump, and what to do with it.' })
+    { chatId, file, onError, ttlSeconds }: UploadReplicaInput,
+    @Ctx() { replicas, requestBytes }: Context,
+  ): Promise<Replica> {
+    const { createReadStream } = await file;
+    const options = { onError, ttlSeconds: ttlSeconds ?? null, expectedBytes: requestBytes };
+    return toReplica(await replicas.accept(chatId, createReadStream(), options));
+  }
+
+  @Mutation(() => Replica, {
+    description: 'Ends the replication that is running; without one, nothing happens. Errors: NOT_FOUND.',
+  })
+  async cancelReplication(
+    @Arg('chatId', () => ID, { description: 'The chat.' }) chatId: string,
+    @Ctx() { replicas }: Context,
+  ): Promise<Replica> {
+    return toReplica(await replicas.cancel(chatId));
+  }
+
+  @Mutation(() => Replica, {
+    description:
+      'Brings back the state right after the restore; queries that are running are ended. ' +
+      'Errors: NOT_FOUND, REPLICA_NOT_READY.',
+  })
+  async resetReplica(
+    @Arg('chatId', () => ID, { description: 'The chat.' }) chatId: string,
+    @Ctx() { replicas }: Context,
+  ): Promise<Replica> {
+    return toReplica(await replicas.reset(chatId));
+  }
+
+  @Mutation(() => ID, {
+    description:
+      'Removes the replica, and ends its replication if one runs. Returns the id of the chat. Errors: NOT_FOUND.',
+  })
+  async deleteReplica(
+    @Arg('chatId', () => ID, { description: 'The chat, which stays.' }) chatId: string,
+    @Ctx() { replicas }: Context,
+  ): Promise<string> {
+    await replicas.remove(chatId);
+    return chatId;
+  }
+}

@@ -1,0 +1,149 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { createServer, type Server } from 'node:http';
+import { expressMiddleware } from '@as-integrations/express5';
+import cors from 'cors';
+import express, { type Request, type RequestHandler, type Response } from 'express';
+import type { GraphQLSchema, ValidationRule } from 'graphql';
+import type { Logger } from 'pino';
+import { createApollo } from './apollo.js';
+import { setBodyDeadline } from './body-deadline.js';
+import { handleErrors, refuse } from './error-responses.js';
+import { bodyTooLarge } from './errors.js';
+import { createGraphiQL, type Example } from './graphiql.js';
+import { isAllowedHost, isAllowedOrigin } from './http-guards.js';
+import { logRequests, type RequestScope } from './request-scope.js';
+import { receiveUploads } from './uploads.js';
+import { serveWebSockets } from './websocket.js';
+
+export interface GraphQLServerOptions {
+  schema: GraphQLSchema;
+  /** Called for every operation. `signal` aborts when its client has gone, or unsubscribes. */
+  context: (source: OperationSource) => object;
+  logger: Logger;
+  /** Origins beyond the server's own and localhost whose pages may use the API, e.g. "https://studio.apollographql.com". */
+  allowedOrigins: readonly string[];
+  /** Host names beyond IP addresses and localhost by which the server may be reached. */
+  allowedHosts: readonly string[];
+  maxUploadBytes: number;
+  /** Of a JSON body. */
+  maxBodyBytes: number;
+  /** How long the reader of an upload waits for the next byte. */
+  uploadIdleMs: number;
+  /** What /healthz tells beside `status`. */
+  health: () => object;
+  /** The first tabs of GraphiQL. */
+  examples?: readonly Example[];
+  /** Further rules for documents, on both transports (depth, cost). */
+  validationRules?: readonly ValidationRule[];
+  /** What else the server serves, after the routes of its own. */
+  routes?: RequestHandler;
+  /** How long a body may take that nobody streams. */
+  bodyTimeoutMs?: number;
+  /** The largest message of a WebSocket client. */
+  maxMessageBytes?: number;
+}
+
+export interface OperationSource {
+  requestId: string;
+  signal: AbortSignal;
+  /** Content-Length of an HTTP request. */
+  requestBytes?: number;
+}
+
+export interface GraphQLServer {
+  /** Not listening yet. */
+  httpServer: Server;
+  /** Ends subscriptions at once and requests in flight after a grace period. */
+  close(): Promise<void>;
+}
+
+/** GraphQL over HTTP and WebSocket on /graphql, GraphiQL on /graphiql, and /healthz. */
+export async function createGraphQLServer(options: GraphQLServerOptions): Promise<GraphQLServer> {
+  const { schema, logger, validationRules = [] } = options;
+  const scopes = new AsyncLocalStorage<RequestScope>();
+  const app = express();
+  // An upload may take hours: every body has a deadline of its own (body-deadline.ts, upload-stream.ts).
+  const httpServer = createServer({ requestTimeout: 0 }, app);
+  const apollo = createApollo({ schema, validationRules, httpServer, scopes, logger });
+  await apollo.start();
+
+  app.disable('x-powered-by').disable('etag');
+  app.use(logRequests(scopes, logger), guardRequests(options));
+  app.get('/healthz', (_request, response) => void response.json({ status: 'ok', ...options.health() }));
+  app.get('/graphql', redirectBrowsers);
+  app.all(
+    '/graphql',
+    receiveUploads(options),
+    refuseLargeBodies(options.maxBodyBytes),
+    express.json({ limit: options.maxBodyBytes }),
+    expressMiddleware(apollo, {
+      context: async ({ req, res }) => options.context(sourceOf(req, res)),
+    }),
+  );
+  app.use('/graphiql', await createGraphiQL(options.examples ?? []));
+  if (options.routes) app.use(options.routes);
+  app.use((request, response) => refuse(response, 404, 'NOT_FOUND', `There is nothing at ${request.path}.`));
+  app.use(handleErrors(logger, options.maxBodyBytes));
+
+  const webSockets = serveWebSockets(httpServer, options);
+  const close = async () => {
+    await webSockets.close();
+    await apollo.stop();
+  };
+  return { httpServer, close };
+}
+
+function guardRequests({
+  allowedHosts,
+  allowedOrigins,
+  bodyTimeoutMs = 30_000,
+}: GraphQLServerOptions): RequestHandler[] {
+  return [
+    (request, response, next) => {
+      response.locals.bodyDeadline = setBodyDeadline(request, response, bodyTimeoutMs);
+      response.setHeader('x-content-type-options', 'nosniff');
+      if (isAllowedHost(request.headers.host, allowedHosts)) return next();
+      refuse(response, 421, 'HOST_NOT_ALLOWED', HOST_REFUSAL);
+    },
+    cors((request, callback) => {
+      const origin = isAllowedOrigin(request, allowedOrigins);
+      callback(null, { origin, methods: ['GET', 'POST'], exposedHeaders: ['x-request-id'], maxAge: 86_400 });
+    }),
+  ];
+}
+
+const HOST_REFUSAL = 'The server does not answer to this host name. Use localhost, an IP address, or an allowed name.';
+
+/** People who open the endpoint want to look around. */
+const redirectBrowsers: RequestHandler = (request, response, next) => {
+  if ('query' in request.query || !prefersHtml(request)) return next();
+  response.redirect('/graphiql');
+};
+
+function prefersHtml(request: Request): boolean {
+  return request.accepts(['application/json', 'application/graphql-response+json', 'text/html']) === 'text/html';
+}
+
+/** At once; the parser would read all of it first. */
+function refuseLargeBodies(maxBodyBytes: number): RequestHandler {
+  return (request, _response, next) => {
+    const length = Number(request.headers['content-length'] ?? 0);
+    if (request.body === undefined && length > maxBodyBytes) throw bodyTooLarge(maxBodyBytes);
+    next();
+  };
+}
+
+function sourceOf(request: Request, response: Response): OperationSource {
+  const scope: RequestScope = response.locals.scope;
+  const length = request.headers['content-length'];
+  const source = { requestId: scope.requestId, signal: signalOf(response) };
+  return length === undefined ? source : { ...source, requestBytes: Number(length) };
+}
+
+function signalOf(response: Response): AbortSignal {
+  const gone = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort();
+  });
+  return gone.signal;
+}

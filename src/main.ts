@@ -1,0 +1,78 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import pino from 'pino';
+import { type App, createApp } from './app.js';
+import { type Config, ConfigError, describeVariables, loadConfig } from './config.js';
+import { messageOf } from './domain/errors.js';
+
+const HELP = `Usage: npm start
+
+Starts Replichat. It is configured by its environment [default]:
+
+${describeVariables()}
+
+DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH are read as by Docker's own client.
+`;
+
+/** A second signal, or this long after the first, ends the process whatever is still open. */
+const SHUTDOWN_MS = 20_000;
+
+async function main(): Promise<void> {
+  if (process.argv.includes('--help')) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const config = loadConfig(process.env);
+  const logger = pino({ level: config.logLevel });
+  const app = await createApp(config, logger);
+  try {
+    app.httpServer.listen(config.port, config.host);
+    await once(app.httpServer, 'listening');
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  closeOnSignals(app, logger);
+  process.stdout.write(banner(app, config));
+}
+
+function closeOnSignals(app: App, logger: pino.Logger): void {
+  const close = async (signal: NodeJS.Signals) => {
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, () => process.exit(1));
+    setTimeout(() => process.exit(1), SHUTDOWN_MS).unref();
+    logger.info({ signal }, 'shutting down');
+    await app.close();
+    logger.info('everything is closed');
+  };
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, close);
+}
+
+function banner(app: App, config: Config): string {
+  const { address, port, family } = app.httpServer.address() as AddressInfo;
+  const anywhere = address === '0.0.0.0' || address === '::';
+  const host = anywhere || address === '127.0.0.1' ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
+  const url = `http://${host}:${port}`;
+  const exposed = /^(127\.|::1$)/.test(address)
+    ? ''
+    : `  Warning       anyone who reaches ${config.host} can use this server: it has no authentication yet\n`;
+  return `
+  Replichat is listening.
+
+  GraphiQL      ${url}/graphiql
+  API           ${url}/graphql  (WebSocket on the same path)
+  Health        ${url}/healthz
+  Replicas      engine ${app.engine.name}: ${app.engineChoice}
+                ${wrapped(app.engine.description)}
+${exposed}
+`;
+}
+
+function wrapped(text: string): string {
+  return text.replace(/(.{1,90})(?: |$)/g, '$1\n                ').trimEnd();
+}
+
+main().catch((error) => {
+  const expected = error instanceof ConfigError || (error as NodeJS.ErrnoException).syscall === 'listen';
+  process.stderr.write(`${expected ? messageOf(error) : (error as Error).stack}\n`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,96 @@
+import type { Duplex } from 'node:stream';
+import type { Chat, ChatChanges } from './domain/chat.js';
+import type { Message } from './domain/message.js';
+import type { Page, PageRequest } from './domain/pagination.js';
+import type { Replica, ReplicationStatus } from './domain/replica.js';
+
+/**
+ * Keeps chats, their source passwords, messages and replicas. What a call has resolved for is there for the next call.
+ * Calls for an unknown chat resolve with undefined or false and change nothing.
+ */
+export interface ChatStore {
+  addChat(chat: Chat, password: string): Promise<void>;
+  chat(id: string): Promise<Chat | undefined>;
+  /** Newest first. */
+  chats(page: PageRequest): Promise<Page<Chat>>;
+  updateChat(id: string, changes: ChatChanges): Promise<Chat | undefined>;
+  /** Its messages, its password and its replica go with it. */
+  deleteChat(id: string): Promise<boolean>;
+  /** The password of the source database. */
+  password(chatId: string): Promise<string | undefined>;
+
+  /** All of them or, for an unknown chat, none. */
+  addMessages(chatId: string, messages: readonly Message[]): Promise<boolean>;
+  /** Oldest first. */
+  messages(chatId: string, page: PageRequest): Promise<Page<Message> | undefined>;
+
+  saveReplica(replica: Replica): Promise<boolean>;
+  replica(chatId: string): Promise<Replica | undefined>;
+  deleteReplica(chatId: string): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+export interface Events {
+  replication: ReplicationStatus;
+  message: Message;
+  /** The chat (deleted: true) or only its replica is gone. */
+  removed: { chatDeleted: boolean };
+}
+
+/** Tells every listener of a chat what happened, in the order in which it was published. */
+export interface EventBus {
+  publish<K extends keyof Events>(kind: K, chatId: string, event: Events[K]): Promise<void>;
+  /** Listening has begun when the call returns. A listener never throws. Returns what ends it. */
+  subscribe<K extends keyof Events>(kind: K, chatId: string, listener: (event: Events[K]) => void): () => void;
+  close(): Promise<void>;
+}
+
+/** Runs PostgreSQL servers. Knows nothing of dumps, and of a chat only the id that it labels the server with. */
+export interface ReplicaEngine {
+  /** As in `Replica.engine`: "docker", "embedded". */
+  readonly name: string;
+  /** One line for people: what runs the replicas, and what that does not isolate. */
+  readonly description: string;
+  /** Throws ENGINE_UNAVAILABLE, with the remedy, when no server could be provisioned now. */
+  check(): Promise<void>;
+  /**
+   * Starts a server and resolves when it accepts connections. On failure and on abort nothing of it is left.
+   * Throws ENGINE_UNAVAILABLE, or the signal's reason.
+   */
+  provision(request: ProvisionRequest): Promise<ReplicaServer>;
+  /** Removes what has been left behind by engines that are gone (a killed server) and resolves with how many. */
+  reap(): Promise<number>;
+  /** Disposes every server that it still runs. */
+  close(): Promise<void>;
+}
+
+export interface ProvisionRequest {
+  chatId: string;
+  /** The major version of PostgreSQL that the database came from; undefined when the dump does not say. */
+  majorVersion: number | undefined;
+  signal: AbortSignal;
+  /** What takes time, in words: "pulling image postgres:17, 45 of 150 MB". */
+  onProgress: (activity: string) => void;
+}
+
+/** A running PostgreSQL server that belongs to nobody but us: no chat's role or database exists in it yet. */
+export interface ReplicaServer {
+  /** The container's or the process's name, for logs. */
+  readonly id: string;
+  /** The bootstrap superuser, and a maintenance database that never holds a chat's objects. */
+  readonly admin: { readonly user: string; readonly password: string; readonly database: string };
+  /** A byte stream to the server's PostgreSQL port; destroying it ends the session. */
+  open(): Promise<Duplex>;
+  /** Resolves when the server has stopped for whatever reason, `dispose` included. */
+  readonly stopped: Promise<ServerStop>;
+  /** Why sessions are being lost, when the engine knows: asked after a connection broke. */
+  fault(): Promise<ServerStop | undefined>;
+  /** Stops it and removes all of it: process, container, volume, files. Safe to call more than once. */
+  dispose(): Promise<void>;
+}
+
+export interface ServerStop {
+  reason: 'DISPOSED' | 'OUT_OF_MEMORY' | 'EXITED';
+  /** In words, with the limit that was hit: "out of memory: the replica may use 1 GiB (REPLICA_MEMORY)". */
+  message: string;
+}

@@ -1,0 +1,100 @@
+import { Duplex } from 'node:stream';
+import type pg from 'pg';
+import type { ReplicaServer } from '../ports.js';
+
+type Opener = Pick<ReplicaServer, 'open'>;
+type Callback = (error?: Error | null) => void;
+
+/** How long a server may take to hang up after we have said goodbye. */
+const LINGER_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 30_000;
+
+/** For pg.Client and pg.Pool: every connection runs through `server.open()`, none through an address. */
+export function clientConfig(
+  server: Opener,
+  login: { user: string; password: string; database: string },
+): pg.ClientConfig {
+  return {
+    user: login.user,
+    password: login.password,
+    database: login.database,
+    // Set, so that no PGHOST, PGPORT or PGSSLMODE of the environment has a say.
+    host: 'replica',
+    port: 5432,
+    ssl: false,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    stream: () => new ReplicaSocket(server),
+  };
+}
+
+/** What node-postgres takes for its net.Socket. */
+class ReplicaSocket extends Duplex {
+  #inner: Duplex | undefined;
+  #linger: NodeJS.Timeout | undefined;
+
+  constructor(private readonly server: Opener) {
+    super({ allowHalfOpen: false });
+  }
+
+  connect(): this {
+    this.server.open().then(
+      (inner) => this.#attach(inner),
+      (error) => this.destroy(error),
+    );
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  #attach(inner: Duplex): void {
+    inner.on('error', (error) => this.destroy(error));
+    if (this.destroyed) {
+      inner.destroy();
+      return;
+    }
+    this.#inner = inner;
+    inner.on('data', (chunk) => {
+      if (!this.push(chunk)) inner.pause();
+    });
+    inner.on('end', () => this.push(null));
+    inner.on('close', () => {
+      if (!inner.readableEnded) this.destroy();
+    });
+    this.emit('connect');
+  }
+
+  override _read(): void {
+    this.#inner?.resume();
+  }
+
+  override _write(chunk: Buffer, encoding: BufferEncoding, callback: Callback): void {
+    if (this.#inner) this.#inner.write(chunk, encoding, callback);
+    else callback(new Error('the connection to the replica is not open'));
+  }
+
+  override _final(callback: Callback): void {
+    this.#inner?.end();
+    this.#linger = setTimeout(() => this.destroy(), LINGER_MS).unref();
+    callback();
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    clearTimeout(this.#linger);
+    this.#inner?.destroy();
+    callback(error);
+  }
+}

@@ -1,0 +1,163 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import type { ReplicaServer } from '../ports.js';
+import { scramVerifier } from './boot.js';
+import { clientConfig } from './connect.js';
+
+/** What the database is called right after the restore, while the chat's own one is written to. */
+const PRISTINE = 'replichat_pristine';
+/** Of 40 (max_connections): room for queries, never for a connection bomb. */
+const ROLE_CONNECTIONS = 24;
+const MOST_ROLES = 1000;
+
+/**
+ * Extensions that PostgreSQL lets only a superuser create, that do not reach out of the database, and that the
+ * administrator therefore creates when a dump begins with them. The trusted ones need nobody's help.
+ */
+const ADMIN_EXTENSIONS = new Set([
+  'bloom',
+  'earthdistance',
+  'h3',
+  'pg_stat_statements',
+  'pgrouting',
+  'postgis',
+  'postgis_raster',
+  'postgis_topology',
+  'vector',
+]);
+
+/** A chat's role and database in a server of its own, with the names that the chat's credentials have. */
+export interface Tenant {
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+}
+
+/**
+ * Takes a fresh server over for a chat: a role that is no superuser, with a password of its own, and its database.
+ * Runs before any statement of the chat's, which is why the administrator may enter the chat's database here.
+ */
+export async function createTenant(server: ReplicaServer, names: { user: string; database: string }): Promise<Tenant> {
+  const tenant = { ...names, password: randomBytes(24).toString('base64url') };
+  const role = quote(tenant.user);
+  await asAdmin(server, async (admin) => {
+    await admin.query(`CREATE ROLE ${role} ${roleAttributes(tenant)}`);
+    await admin.query(`CREATE DATABASE ${quote(tenant.database)} OWNER ${role}`);
+  });
+  await asAdmin(server, (admin) => admin.query(`ALTER SCHEMA public OWNER TO ${role}`), tenant.database);
+  return tenant;
+}
+
+function roleAttributes({ password }: Tenant): string {
+  return (
+    `LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT ` +
+    `CONNECTION LIMIT ${ROLE_CONNECTIONS} VALID UNTIL 'infinity' PASSWORD '${scramVerifier(password)}'`
+  );
+}
+
+/** A role that a dump names and the server lacks: may own and do nothing by itself, the chat's role is a member. */
+export async function createMissingRole(server: ReplicaServer, tenant: Tenant, name: string): Promise<void> {
+  await asAdmin(server, async (admin) => {
+    const { rows } = await admin.query<{ roles: number }>('SELECT count(*)::int AS roles FROM pg_catalog.pg_roles');
+    if ((rows[0]?.roles ?? 0) > MOST_ROLES) throw new Error(`the dump names more than ${MOST_ROLES} roles`);
+    await admin.query(`CREATE ROLE ${quote(name)} NOLOGIN`);
+    await admin.query(`GRANT ${quote(name)} TO ${quote(tenant.user)}`);
+  });
+}
+
+/** Only before the first statement that could define something for the administrator to trip over. */
+export async function createAllowedExtension(
+  server: ReplicaServer,
+  tenant: Tenant,
+  name: string,
+  schema: string | undefined,
+): Promise<boolean> {
+  if (!ADMIN_EXTENSIONS.has(name)) return false;
+  const where = schema === undefined ? '' : ` SCHEMA ${quote(schema)}`;
+  await asAdmin(
+    server,
+    (admin) => admin.query(`CREATE EXTENSION IF NOT EXISTS ${quote(name)}${where} CASCADE`),
+    tenant.database,
+  );
+  return true;
+}
+
+/** Undoes what a dump may have done to lock its own role out, and keeps the state of now for `resetTenant`. */
+export async function sealTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
+  await asAdmin(server, async (admin) => {
+    await admin.query(`ALTER ROLE ${quote(tenant.user)} ${roleAttributes(tenant)}`);
+    await admin.query(`ALTER ROLE ${quote(tenant.user)} RESET ALL`);
+    await admin.query(
+      `ALTER DATABASE ${quote(tenant.database)} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false`,
+    );
+    await admin.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${quote(tenant.database)} TO ${quote(tenant.user)}`);
+    await endSessions(admin, tenant.database);
+    await admin.query(`CREATE DATABASE ${PRISTINE} TEMPLATE ${quote(tenant.database)} IS_TEMPLATE true`);
+    await admin.query(`ALTER DATABASE ${PRISTINE} ALLOW_CONNECTIONS false`);
+  });
+}
+
+/** Back to the state of `sealTenant`. Ends every session in the chat's database. */
+export async function resetTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
+  await asAdmin(server, async (admin) => {
+    await admin.query(`DROP DATABASE IF EXISTS ${quote(tenant.database)} WITH (FORCE)`);
+    await admin.query(
+      `CREATE DATABASE ${quote(tenant.database)} TEMPLATE ${PRISTINE} OWNER ${quote(tenant.user)} IS_TEMPLATE false`,
+    );
+  });
+}
+
+/** What the server says of itself and of how much room the chat's database takes. */
+export async function describeTenant(
+  server: ReplicaServer,
+  tenant: Tenant,
+): Promise<{ serverVersion: string; sizeBytes: number }> {
+  return asAdmin(server, async (admin) => {
+    const { rows } = await admin.query<{ version: string; size: string }>(
+      `SELECT current_setting('server_version') AS version, pg_database_size($1)::text AS size`,
+      [tenant.database],
+    );
+    return { serverVersion: rows[0]?.version ?? '', sizeBytes: Number(rows[0]?.size) };
+  });
+}
+
+/** Bytes of all databases, temporary files and the write-ahead log. */
+export async function usedBytes(server: ReplicaServer): Promise<number> {
+  return asAdmin(server, async (admin) => {
+    const { rows } = await admin.query<{ bytes: string }>(
+      `SELECT ((SELECT sum(pg_database_size(oid)) FROM pg_database) +
+               coalesce((SELECT sum(size) FROM pg_ls_tmpdir()), 0) +
+               (SELECT sum(size) FROM pg_ls_waldir()))::text AS bytes`,
+    );
+    return Number(rows[0]?.bytes);
+  });
+}
+
+/** Ends one backend of the chat's: the last resort when a query resists being cancelled. */
+export async function terminateBackend(server: ReplicaServer, processId: number): Promise<void> {
+  await asAdmin(server, (admin) => admin.query('SELECT pg_terminate_backend($1)', [processId]));
+}
+
+async function endSessions(admin: pg.Client, database: string): Promise<void> {
+  await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database]);
+}
+
+/** From the maintenance database, where no chat's object can be lying in wait on the search path. */
+async function asAdmin<T>(
+  server: ReplicaServer,
+  work: (admin: pg.Client) => Promise<T>,
+  database = server.admin.database,
+): Promise<T> {
+  const admin = new pg.Client(clientConfig(server, { ...server.admin, database }));
+  admin.on('error', () => {});
+  try {
+    await admin.connect();
+    return await work(admin);
+  } finally {
+    await admin.end().catch(() => {});
+  }
+}
+
+function quote(identifier: string): string {
+  return pg.escapeIdentifier(identifier);
+}

@@ -1,0 +1,230 @@
+import type { RestoreStep } from '../domain/replica.js';
+
+/** What a statement is, as far as a restore by a role that is no superuser needs to know. */
+export interface StatementKind {
+  readonly step: RestoreStep;
+  /** Counted in the progress as. */
+  readonly counts?: 'table' | 'index';
+  /** The object that it is about, as written: `public.film`. */
+  readonly object?: string;
+  /** Not run at all: what a plain role must not do and a replica does not need. */
+  readonly skip?: Treatment;
+  /** Run; when PostgreSQL refuses it, a warning, because neither schema nor data is lost. */
+  readonly lenient?: Treatment;
+  readonly extension?: { readonly name: string; readonly schema: string | undefined };
+  /** Cannot define anything that a later statement of ours could be lured into calling. */
+  readonly harmless: boolean;
+}
+
+export interface Treatment {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  /** Only for these SQLSTATEs; without it, for all. */
+  readonly only?: readonly string[];
+}
+
+const OWNERSHIP: Treatment = {
+  code: 'OWNERSHIP_SKIPPED',
+  message: "owners are not taken over: everything in a replica belongs to the chat's role",
+};
+const DATABASE: Treatment = {
+  code: 'DATABASE_SKIPPED',
+  message: 'statements about databases and connections are skipped: a replica is one database of its own',
+};
+const SERVER_WIDE: Treatment = {
+  code: 'SERVER_OBJECT_SKIPPED',
+  message: 'roles, tablespaces and server settings are skipped: they belong to the server, not to the database',
+};
+const REPLICATION: Treatment = {
+  code: 'PUBLICATION_SKIPPED',
+  message: 'publications and subscriptions are skipped: a replica publishes and subscribes to nothing',
+};
+const FOREIGN: Treatment = {
+  code: 'FOREIGN_DATA_SKIPPED',
+  message: 'foreign servers, user mappings and foreign tables are skipped: a replica reaches no other server',
+};
+const EVENT_TRIGGER: Treatment = {
+  code: 'EVENT_TRIGGER_SKIPPED',
+  message: 'event triggers are skipped: only a superuser may own them',
+};
+const OPERATOR_CLASS: Treatment = {
+  code: 'OPERATOR_CLASS_SKIPPED',
+  message: 'operator classes, operator families and access methods are skipped: only a superuser may create them',
+};
+const EXTENSION_DETAIL: Treatment = {
+  code: 'EXTENSION_DETAIL_SKIPPED',
+  message: "changes to and comments on extensions are skipped: extensions belong to the server's administrator",
+};
+const EXTENSION: Treatment = {
+  code: 'EXTENSION_SKIPPED',
+  message: 'the server has no such extension, or lets only a superuser create it',
+  hint: 'Use an image that has the extension (REPLICA_IMAGE); what the dump builds on it cannot be restored without.',
+};
+const SETTING: Treatment = {
+  code: 'SETTING_SKIPPED',
+  message: 'a setting that this server does not know or does not let a plain role change was left as it is',
+};
+const GRANT: Treatment = { code: 'GRANT_SKIPPED', message: 'a grant or revoke was refused and skipped' };
+const COMMENT: Treatment = { code: 'COMMENT_SKIPPED', message: 'a comment or security label was refused and skipped' };
+const DROP: Treatment = {
+  code: 'DROP_SKIPPED',
+  message: 'a DROP found nothing to drop: the replica starts empty',
+  only: ['42P01', '42703', '42704', '42883', '3F000', '42501'],
+};
+const LANGUAGE: Treatment = {
+  code: 'LANGUAGE_SKIPPED',
+  message: 'the language is part of the server already',
+  only: ['42710', '42501'],
+};
+const TRIGGER_SWITCH: Treatment = {
+  code: 'TRIGGER_SWITCH_SKIPPED',
+  message: 'triggers were not switched off or on: only a superuser may do so for those of foreign keys',
+};
+const SCHEMA_EXISTS: Treatment = {
+  code: 'SCHEMA_EXISTS',
+  message: 'the schema public exists from the start',
+  only: ['42P06'],
+};
+
+/** `head` is matched against the statement's words: keywords in upper case, "q" for a quoted name, 's' for a string. */
+interface Rule {
+  readonly head: RegExp;
+  readonly skip?: Treatment;
+  readonly lenient?: Treatment;
+}
+
+const RULES: readonly Rule[] = [
+  { head: / OWNER TO \S+$/, skip: OWNERSHIP },
+  { head: /^(CREATE|ALTER|DROP|COMMENT ON|SECURITY LABEL (FOR \S+ )?ON) DATABASE /, skip: DATABASE },
+  { head: /^(GRANT|REVOKE) .* ON DATABASE /, skip: DATABASE },
+  { head: /^(SET|RESET) (LOCAL |SESSION )?SESSION AUTHORIZATION/, skip: OWNERSHIP },
+  { head: /^(CREATE|ALTER|DROP|COMMENT ON) (ROLE|USER|GROUP|TABLESPACE) (?!MAPPING )/, skip: SERVER_WIDE },
+  { head: /^ALTER SYSTEM /, skip: SERVER_WIDE },
+  { head: /^(CREATE|ALTER|DROP|COMMENT ON) (PUBLICATION|SUBSCRIPTION) /, skip: REPLICATION },
+  { head: /^(CREATE|ALTER|DROP|COMMENT ON) (SERVER|USER MAPPING|FOREIGN DATA WRAPPER|FOREIGN TABLE) /, skip: FOREIGN },
+  { head: /^(GRANT|REVOKE) .* ON FOREIGN (SERVER|DATA WRAPPER) /, skip: FOREIGN },
+  { head: /^(CREATE|ALTER|DROP|COMMENT ON) EVENT TRIGGER /, skip: EVENT_TRIGGER },
+  { head: /^(CREATE|ALTER|DROP|COMMENT ON) (OPERATOR (CLASS|FAMILY)|ACCESS METHOD) /, skip: OPERATOR_CLASS },
+  { head: /^(ALTER|COMMENT ON) EXTENSION /, skip: EXTENSION_DETAIL },
+  { head: /^CREATE EXTENSION /, lenient: EXTENSION },
+  { head: /^(SET|RESET) /, lenient: SETTING },
+  { head: /^SELECT PG_CATALOG \. SET_CONFIG \(/, lenient: SETTING },
+  { head: /^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) /, lenient: GRANT },
+  { head: /^(COMMENT ON|SECURITY LABEL) /, lenient: COMMENT },
+  { head: /^DROP /, lenient: DROP },
+  { head: /^ALTER TABLE .* DROP (CONSTRAINT|DEFAULT|NOT NULL|IDENTITY)\b/, lenient: DROP },
+  { head: /^(CREATE|ALTER) (OR REPLACE )?(TRUSTED )?(PROCEDURAL )?LANGUAGE /, lenient: LANGUAGE },
+  { head: /^ALTER TABLE .* (DISABLE|ENABLE) TRIGGER ALL$/, lenient: TRIGGER_SWITCH },
+  { head: /^CREATE SCHEMA (IF NOT EXISTS )?(PUBLIC|"PUBLIC")( |$)/, lenient: SCHEMA_EXISTS },
+];
+
+const INDEX = /^CREATE (UNIQUE )?INDEX /;
+const INDEX_CONSTRAINT = /^ALTER TABLE .* ADD (CONSTRAINT \S+ )?(PRIMARY KEY|UNIQUE|EXCLUDE)\b/;
+const AFTER_DATA = new RegExp(
+  '^ALTER TABLE .* ADD (CONSTRAINT \\S+ )?(FOREIGN KEY|CHECK)\\b|^ALTER INDEX |^CREATE (OR REPLACE )?(CONSTRAINT )?TRIGGER ' +
+    '|^CREATE (OR REPLACE )?RULE |^CREATE POLICY |^REFRESH |^ALTER TABLE .* ENABLE ROW LEVEL SECURITY',
+);
+const TABLE = /^CREATE (UNLOGGED |(GLOBAL |LOCAL )?TEMP(ORARY)? )?TABLE /;
+const DATA = /^(COPY|INSERT|UPDATE|DELETE|MERGE|WITH) |^SELECT PG_CATALOG \. (SETVAL|LO\w*|LOWRITE) \(/;
+/** Together with what is skipped, all that pg_dump writes before its extensions, `--clean` included. */
+const HARMLESS = new RegExp(
+  '^(SET|RESET|BEGIN|COMMIT|CREATE SCHEMA|CREATE EXTENSION|COMMENT ON|DROP|SELECT PG_CATALOG \\. SET_CONFIG)\\b' +
+    '|^ALTER TABLE (IF EXISTS )?(ONLY )?\\S+( \\. \\S+)? (DROP CONSTRAINT (IF EXISTS )?\\S+|ALTER COLUMN \\S+ DROP DEFAULT)$',
+);
+
+/** Longer statements are judged by their beginning: what is matched above is never that long. */
+const HEAD_BYTES = 8192;
+
+export function classify(statement: Buffer): StatementKind {
+  const words = wordsOf(statement.toString('utf8', 0, Math.min(statement.length, HEAD_BYTES)));
+  const head = words.map((word) => word.shape).join(' ');
+  const rule = RULES.find((candidate) => candidate.head.test(head));
+  const extension = /^CREATE EXTENSION /.test(head) ? extensionOf(words) : undefined;
+  return {
+    step: stepOf(head),
+    ...countedAs(head),
+    object: objectOf(words, head),
+    skip: rule?.skip,
+    lenient: rule?.lenient,
+    extension,
+    harmless: rule?.skip !== undefined || HARMLESS.test(head),
+  };
+}
+
+function stepOf(head: string): RestoreStep {
+  if (INDEX.test(head) || INDEX_CONSTRAINT.test(head)) return 'INDEXES';
+  if (AFTER_DATA.test(head)) return 'CONSTRAINTS';
+  return DATA.test(head) ? 'DATA' : 'SCHEMA';
+}
+
+function countedAs(head: string): { counts?: 'table' | 'index' } {
+  if (TABLE.test(head)) return { counts: 'table' };
+  return INDEX.test(head) || INDEX_CONSTRAINT.test(head) ? { counts: 'index' } : {};
+}
+
+interface Word {
+  /** Upper case for a keyword or a bare name, `"q"` in upper case for a quoted one, 's' for a string. */
+  readonly shape: string;
+  /** As written. */
+  readonly text: string;
+}
+
+const WORD =
+  /\s+|--[^\n]*|\/\*[\s\S]*?\*\/|("(?:[^"]|"")*")|('(?:[^']|'')*')|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)|([\s\S])/g;
+
+/** The words of a statement, white space and comments left out. Exact for what the rules look at, not a full lexer. */
+export function wordsOf(text: string): Word[] {
+  const words: Word[] = [];
+  for (const [match, quoted, string, bare, other] of text.matchAll(WORD)) {
+    if (quoted) words.push({ shape: quoted.toUpperCase().replace(/\s/g, '_'), text: quoted });
+    else if (string) words.push({ shape: "'s'", text: string });
+    else if (bare) words.push({ shape: bare.toUpperCase(), text: bare });
+    else if (other) words.push({ shape: match, text: match });
+  }
+  return words;
+}
+
+/** Before the name of a table, which may itself look like a keyword. */
+const BEFORE_TABLE =
+  /^(INSERT INTO|COPY|(UPDATE|DELETE FROM|((CREATE (UNLOGGED |TEMP |TEMPORARY )?|ALTER |DROP )TABLE( IF (NOT )?EXISTS)?))( ONLY)?) /;
+
+/** Keywords that may stand between the verb and the name of what the statement is about. */
+const BEFORE_NAME = new Set(
+  (
+    'CREATE ALTER DROP COMMENT ON OR REPLACE UNIQUE UNLOGGED GLOBAL LOCAL TEMP TEMPORARY TABLE INDEX CONCURRENTLY VIEW ' +
+    'MATERIALIZED RECURSIVE SEQUENCE FUNCTION PROCEDURE AGGREGATE TYPE DOMAIN SCHEMA EXTENSION TRIGGER CONSTRAINT RULE ' +
+    'POLICY COLLATION CONVERSION STATISTICS OPERATOR LANGUAGE COLUMN IF NOT EXISTS ONLY INSERT INTO COPY UPDATE DELETE ' +
+    'FROM REFRESH TEXT SEARCH CONFIGURATION DICTIONARY PARSER TEMPLATE'
+  ).split(' '),
+);
+
+function objectOf(words: readonly Word[], head: string): string | undefined {
+  if (!words[0] || !BEFORE_NAME.has(words[0].shape)) return undefined;
+  const table = BEFORE_TABLE.exec(head)?.[0];
+  const start = table ? table.split(' ').length - 1 : words.findIndex((word) => !BEFORE_NAME.has(word.shape));
+  if (start < 1 || !isName(words[start])) return undefined;
+  let end = start + 1;
+  while (words[end]?.text === '.' && isName(words[end + 1])) end += 2;
+  return words
+    .slice(start, end)
+    .map((word) => word.text)
+    .join('');
+}
+
+function extensionOf(words: readonly Word[]): StatementKind['extension'] {
+  const name = nameAt(words, words[2]?.shape === 'IF' ? 5 : 2);
+  const schemaAt = words.findIndex((word) => word.shape === 'SCHEMA');
+  return name === undefined ? undefined : { name, schema: schemaAt > 0 ? nameAt(words, schemaAt + 1) : undefined };
+}
+
+/** An identifier's value: unquoted, or folded to lower case. */
+function nameAt(words: readonly Word[], index: number): string | undefined {
+  const word = words[index];
+  if (!isName(word)) return undefined;
+  return word.text.startsWith('"') ? word.text.slice(1, -1).replaceAll('""', '"') : word.text.toLowerCase();
+}
+
+function isName(word: Word | undefined): word is Word {
+  return word !== undefined && /^["A-Za-z_\u0080-\uffff]/.test(word.text);
+}

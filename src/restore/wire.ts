@@ -1,0 +1,122 @@
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import type { Client, DatabaseError, Submittable } from 'pg';
+
+/**
+ * Statements and COPY data sent to PostgreSQL as the bytes that they are in the file. node-postgres (and
+ * pg-copy-streams) encode every statement as UTF-8; a dump may be in any client encoding, which the server, told by
+ * the dump's own `SET client_encoding`, then converts. Message formats: PostgreSQL manual, 53.7.
+ */
+
+interface Connection {
+  readonly stream: Duplex;
+}
+
+/** Runs one statement by the simple query protocol. Rejects with the server's DatabaseError or the connection's end. */
+export function runStatement(client: Client, statement: Buffer): Promise<void> {
+  return client.query(new RawQuery(statement)).ended;
+}
+
+/** Sends `COPY ... FROM STDIN` and resolves when the server waits for rows. */
+export async function startCopy(client: Client, statement: Buffer): Promise<CopyIn> {
+  const query = client.query(new RawQuery(statement, true));
+  // The same failure also rejects copyReady or the first write; unheard it would end the process.
+  query.ended.catch(() => {});
+  await Promise.race([query.copyReady, query.ended]);
+  return new CopyIn(query);
+}
+
+/** The rows' way to the server. `write` and `finish` reject as soon as the server has refused the COPY. */
+export class CopyIn {
+  constructor(private readonly query: RawQuery) {}
+
+  /** Resolves when the socket takes more. `rows` may end anywhere within a row. */
+  async write(rows: Buffer): Promise<void> {
+    if (this.query.failure) throw this.query.failure;
+    if (!this.query.send('d', rows)) await Promise.race([drained(this.query.stream), this.query.ended]);
+  }
+
+  /** Resolves when the server has stored all rows. */
+  async finish(): Promise<void> {
+    if (!this.query.failure) this.query.send('c', Buffer.alloc(0));
+    await this.query.ended;
+  }
+}
+
+async function drained(stream: Duplex): Promise<void> {
+  const listening = new AbortController();
+  const closed = once(stream, 'close', { signal: listening.signal });
+  const drain = once(stream, 'drain', { signal: listening.signal });
+  closed.catch(() => {});
+  drain.catch(() => {});
+  await Promise.race([drain, closed]);
+  listening.abort();
+}
+
+class RawQuery implements Submittable {
+  readonly ended: Promise<void>;
+  readonly copyReady: Promise<void>;
+  failure: Error | undefined;
+  #connection: Connection | undefined;
+  #succeed!: () => void;
+  #fail!: (error: Error) => void;
+  #startCopy!: () => void;
+
+  constructor(
+    private readonly statement: Buffer,
+    private readonly copies = false,
+  ) {
+    this.ended = new Promise((resolve, reject) => {
+      this.#succeed = resolve;
+      this.#fail = reject;
+    });
+    this.copyReady = new Promise((resolve) => {
+      this.#startCopy = resolve;
+    });
+  }
+
+  get stream(): Duplex {
+    if (!this.#connection) throw new Error('the statement has not been sent yet');
+    return this.#connection.stream;
+  }
+
+  /** Returns false when the socket's buffer is full. */
+  send(type: string, ...body: Buffer[]): boolean {
+    const header = Buffer.alloc(5);
+    header.write(type, 0, 'latin1');
+    header.writeUInt32BE(4 + body.reduce((sum, part) => sum + part.length, 0), 1);
+    this.stream.cork();
+    let more = this.stream.write(header);
+    for (const part of body) more = this.stream.write(part);
+    this.stream.uncork();
+    return more;
+  }
+
+  // What node-postgres calls on the query under way (its Submittable protocol, as pg-cursor uses it).
+
+  submit(connection: unknown): void {
+    this.#connection = connection as Connection;
+    this.send('Q', this.statement, Buffer.alloc(1));
+  }
+
+  handleRowDescription(): void {}
+  handleDataRow(): void {}
+  handleCommandComplete(): void {}
+  handleEmptyQuery(): void {}
+  handleCopyData(): void {}
+
+  handleCopyInResponse(): void {
+    if (this.copies) this.#startCopy();
+    else this.send('f', Buffer.from('no rows follow this statement in the file\0'));
+  }
+
+  handleError(error: DatabaseError | Error): void {
+    this.failure = error;
+    this.#fail(error);
+  }
+
+  handleReadyForQuery(): void {
+    if (this.copies && !this.failure) this.#startCopy();
+    this.#succeed();
+  }
+}

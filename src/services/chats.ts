@@ -1,0 +1,125 @@
+import {
+  type Chat,
+  type ChatChanges,
+  type Credentials,
+  type Dbms,
+  type Environment,
+  validateChat,
+} from '../domain/chat.js';
+import { newId } from '../domain/ids.js';
+import { type ContentInput, contentOf, type Message, type MessageContent, type Role } from '../domain/message.js';
+import { type Page, type PageArguments, pageRequest } from '../domain/pagination.js';
+import type { ChatStore, EventBus } from '../ports.js';
+import { Mailbox } from './mailbox.js';
+import { chatNotFound, type ReplicaService } from './replicas.js';
+
+export interface NewChat {
+  name: string;
+  host: string;
+  port: number;
+  user: string;
+  password: string;
+  database: string;
+  dbms: Dbms;
+  environment: Environment;
+}
+
+const DEFAULT_PAGE = 50;
+const UNREAD_MESSAGES = 1000;
+
+/** The rules of chats, their messages and their credentials. Every method throws NOT_FOUND for an unknown chat. */
+export class ChatService {
+  constructor(
+    private readonly store: ChatStore,
+    private readonly events: EventBus,
+    private readonly replicas: ReplicaService,
+    private readonly limits: { readonly maxMessageBytes: number },
+  ) {}
+
+  async create({ password, ...details }: NewChat): Promise<Chat> {
+    validateChat({ ...details, password });
+    const chat: Chat = { id: newId(), ...details, createdAt: new Date() };
+    await this.store.addChat(chat, password);
+    return chat;
+  }
+
+  async update(id: string, changes: ChatChanges): Promise<Chat> {
+    validateChat(changes);
+    return (await this.store.updateChat(id, changes)) ?? this.#missing(id);
+  }
+
+  async delete(id: string): Promise<void> {
+    await this.chat(id);
+    await this.replicas.removeWithChat(id);
+    if (!(await this.store.deleteChat(id))) this.#missing(id);
+    await this.events.publish('removed', id, { chatDeleted: true });
+  }
+
+  async find(id: string): Promise<Chat | undefined> {
+    return this.store.chat(id);
+  }
+
+  async chat(id: string): Promise<Chat> {
+    return (await this.store.chat(id)) ?? this.#missing(id);
+  }
+
+  /** Newest first, 50 by default. */
+  async list(page: PageArguments): Promise<Page<Chat>> {
+    return this.store.chats(pageRequest(page, { limit: DEFAULT_PAGE, fromEnd: false }));
+  }
+
+  /** The source database's, password included. */
+  async credentials(chatId: string): Promise<Credentials> {
+    const { host, port, user, database, dbms, environment } = await this.chat(chatId);
+    const password = (await this.store.password(chatId)) ?? this.#missing(chatId);
+    return { chatId, host, port, user, password, database, dbms, environment };
+  }
+
+  async post(chatId: string, role: Role, content: ContentInput): Promise<Message> {
+    const message = newMessage(chatId, role, contentOf(content, this.limits.maxMessageBytes));
+    await this.add(chatId, [message]);
+    return message;
+  }
+
+  /** All of them or none. */
+  async add(chatId: string, messages: readonly Message[]): Promise<void> {
+    if (!(await this.store.addMessages(chatId, messages))) this.#missing(chatId);
+    for (const message of messages) await this.events.publish('message', chatId, message);
+  }
+
+  /** Oldest first, by default the newest 50. */
+  async messages(chatId: string, page: PageArguments): Promise<Page<Message>> {
+    const request = pageRequest(page, { limit: DEFAULT_PAGE, fromEnd: true });
+    return (await this.store.messages(chatId, request)) ?? this.#missing(chatId);
+  }
+
+  /** Every message from now on, until the chat is deleted. Listening has begun when the call resolves. */
+  async watchMessages(chatId: string, signal: AbortSignal): Promise<AsyncIterableIterator<Message>> {
+    const mailbox = new Mailbox<Message>({
+      signal,
+      capacity: UNREAD_MESSAGES,
+      overflow: () => new Error(`${UNREAD_MESSAGES} messages were left unread: the subscriber is too slow`),
+    });
+    mailbox.onClose(this.events.subscribe('message', chatId, (message) => mailbox.push(message)));
+    mailbox.onClose(
+      this.events.subscribe('removed', chatId, ({ chatDeleted }) => {
+        if (chatDeleted) mailbox.end();
+      }),
+    );
+    try {
+      await this.chat(chatId);
+      return mailbox;
+    } catch (error) {
+      mailbox.end();
+      throw error;
+    }
+  }
+
+  #missing(chatId: string): never {
+    throw chatNotFound(chatId);
+  }
+}
+
+export function newMessage(chatId: string, role: Role, content: MessageContent): Message {
+  return { id: newId(), chatId, role, content, createdAt: new Date() };
+}

@@ -1,0 +1,415 @@
+import type { Readable } from 'node:stream';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { messageOf, ReplichatError } from '../domain/errors.js';
+import { hasEnded, next, queued, type Replica, type ReplicationStatus, type RestoreIssue } from '../domain/replica.js';
+import type { ChatStore, EventBus, ReplicaEngine, ReplicaServer, ServerStop } from '../ports.js';
+import { clientConfig } from '../postgres/connect.js';
+import { describeTenant, resetTenant, type Tenant, terminateBackend } from '../postgres/tenant.js';
+import { sniff } from '../restore/sniff.js';
+import { Mailbox } from './mailbox.js';
+import { type DumpUpload, Replication, ReplicationStopped, type RestoredServer } from './replication.js';
+
+export interface ReplicaLimits {
+  readonly maxReplicas: number;
+  readonly diskBytes: number;
+  readonly restoreTimeoutMs: number;
+  /** How long a replica lives after it was last used; null for as long as the server. */
+  readonly ttlSeconds: number | null;
+}
+
+export interface UploadOptions {
+  readonly onError: 'STOP' | 'CONTINUE';
+  readonly ttlSeconds: number | null;
+  /** About how long the file is, when the client says so beforehand. */
+  readonly expectedBytes?: number;
+}
+
+/** A replica that can be used: its server, and connections to the chat's database that are kept open. */
+export interface LiveReplica extends RestoredServer {
+  readonly pool: pg.Pool;
+  /** The last resort against a query that resists being cancelled. */
+  endBackend(processId: number): Promise<void>;
+}
+
+interface Running extends LiveReplica {
+  readonly ttlSeconds: number | null;
+  lastUsedAt: Date;
+}
+
+interface Job {
+  readonly replication: Replication;
+  readonly ended: Promise<void>;
+}
+
+const REAP_INTERVAL_MS = 30_000;
+const EXPIRY_INTERVAL_MS = 1_000;
+const POOL_SIZE = 8;
+const POOL_IDLE_MS = 30_000;
+
+/** The rules of replicas: one replication at a time per chat, an earlier replica in use until the new one is READY. */
+export class ReplicaService {
+  readonly #running = new Map<string, Running>();
+  /** A chat is in here from the moment its upload is looked at; `undefined` until it is accepted. */
+  readonly #jobs = new Map<string, Job | undefined>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  #closed = false;
+
+  constructor(
+    private readonly store: ChatStore,
+    private readonly events: EventBus,
+    private readonly engine: ReplicaEngine,
+    private readonly limits: ReplicaLimits,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Removes what earlier servers have left behind, now and every 30 s, and what has expired. */
+  async start(): Promise<void> {
+    const reap = () =>
+      this.engine.reap().then(
+        (count) => count > 0 && this.logger.info({ count }, 'removed replicas that have no owner'),
+        (error) => this.logger.warn(`replicas without owner could not be looked for: ${messageOf(error)}`),
+      );
+    await reap();
+    this.#timers.push(
+      setInterval(reap, REAP_INTERVAL_MS),
+      setInterval(() => this.#expire(), EXPIRY_INTERVAL_MS),
+    );
+  }
+
+  async replica(chatId: string): Promise<Replica | undefined> {
+    return this.store.replica(chatId);
+  }
+
+  /**
+   * Resolves with the QUEUED replica as soon as the file looks like a dump; the rest happens in the background.
+   * Throws NOT_FOUND, CONFLICT, QUOTA_EXCEEDED, ENGINE_UNAVAILABLE or UNSUPPORTED_DUMP; then `file` is destroyed and
+   * nothing has changed.
+   */
+  async accept(chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
+    try {
+      this.#reserve(chatId);
+      try {
+        return await this.#accept(chatId, file, options);
+      } catch (error) {
+        this.#jobs.delete(chatId);
+        throw error;
+      }
+    } catch (error) {
+      file.destroy();
+      throw error;
+    }
+  }
+
+  #reserve(chatId: string): void {
+    if (this.#closed) throw new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later');
+    if (this.#jobs.has(chatId)) {
+      throw new ReplichatError(
+        'CONFLICT',
+        'a replication is already running for this chat; wait for its end or cancel it with cancelReplication',
+      );
+    }
+    const chats = new Set([...this.#running.keys(), ...this.#jobs.keys(), chatId]);
+    if (chats.size > this.limits.maxReplicas) {
+      throw new ReplichatError(
+        'QUOTA_EXCEEDED',
+        `this server runs at most ${this.limits.maxReplicas} replicas (MAX_REPLICAS); delete one with deleteReplica`,
+        { quota: 'replicas' },
+      );
+    }
+    this.#jobs.set(chatId, undefined);
+  }
+
+  async #accept(chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
+    const chat = await this.store.chat(chatId);
+    if (!chat) throw chatNotFound(chatId);
+    await this.engine.check();
+    const upload: DumpUpload = { ...(await inspect(file)), rest: file, expectedBytes: options.expectedBytes };
+    const previous = await this.store.replica(chatId);
+    const status = queued(chatId, previous?.status, new Date());
+    const replica: Replica = {
+      chatId,
+      status,
+      engine: this.engine.name,
+      serverVersion: previous?.serverVersion ?? null,
+      sizeBytes: previous?.sizeBytes ?? null,
+      createdAt: status.at,
+      lastUsedAt: status.at,
+      expiresAt: previous?.expiresAt ?? null,
+    };
+    if (!(await this.store.saveReplica(replica))) throw chatNotFound(chatId);
+    await this.events.publish('replication', chatId, status);
+
+    const logger = this.logger.child({ chatId });
+    const replication = new Replication(status, (changed) => this.#announce(chatId, changed), logger);
+    const keep = (restored: RestoredServer) => this.#keep(chatId, restored, options.ttlSeconds);
+    const { diskBytes, restoreTimeoutMs: timeoutMs } = this.limits;
+    const ended = replication
+      .run(chat, upload, this.engine, { onError: options.onError, diskBytes, timeoutMs }, keep)
+      .finally(() => {
+        this.#jobs.delete(chatId);
+        const { state, error } = replication.status;
+        logger.info({ state, code: error?.code }, 'replication ended');
+      });
+    this.#jobs.set(chatId, { replication, ended });
+    logger.info('replication accepted');
+    return replica;
+  }
+
+  async #announce(chatId: string, status: ReplicationStatus): Promise<void> {
+    const replica = await this.store.replica(chatId);
+    if (replica) await this.store.saveReplica({ ...replica, status });
+    await this.events.publish('replication', chatId, status);
+  }
+
+  /** The swap: from here on queries go to the new server, and the earlier one goes. */
+  async #keep(chatId: string, { server, tenant }: RestoredServer, ttlSeconds: number | null): Promise<void> {
+    const facts = await describeTenant(server, tenant);
+    const replica = await this.store.replica(chatId);
+    if (!replica) throw chatNotFound(chatId);
+    const earlier = this.#running.get(chatId);
+    const running: Running = {
+      server,
+      tenant,
+      pool: this.#openPool(server, tenant),
+      endBackend: (processId) => terminateBackend(server, processId),
+      ttlSeconds: ttlSeconds ?? this.limits.ttlSeconds,
+      lastUsedAt: new Date(),
+    };
+    this.#running.set(chatId, running);
+    server.stopped.then((stop) => this.#serverStopped(chatId, running, stop));
+    await this.store.saveReplica({ ...replica, ...facts, lastUsedAt: running.lastUsedAt, expiresAt: expiry(running) });
+    if (earlier) await this.#dispose(earlier);
+  }
+
+  #openPool(server: ReplicaServer, tenant: Tenant): pg.Pool {
+    const pool = new pg.Pool({
+      ...clientConfig(server, tenant),
+      application_name: 'replichat',
+      max: POOL_SIZE,
+      idleTimeoutMillis: POOL_IDLE_MS,
+    });
+    const note = (error: Error) => this.logger.debug({ err: error }, 'a connection to a replica broke');
+    pool.on('error', note);
+    // Also of one that is just being given back: a client's error that nobody listens to would end the process.
+    pool.on('connect', (client) => client.on('error', note));
+    return pool;
+  }
+
+  async #serverStopped(chatId: string, running: Running, stop: ServerStop): Promise<void> {
+    if (this.#running.get(chatId) !== running) return;
+    this.#running.delete(chatId);
+    await this.#dispose(running);
+    this.logger.warn({ chatId, reason: stop.reason }, `a replica stopped: ${stop.message}`);
+    await this.#change(chatId, (status) =>
+      status.state === 'READY'
+        ? next(status, { type: 'failed', error: { code: stop.reason, message: stop.message } }, new Date())
+        : status,
+    );
+  }
+
+  async #change(chatId: string, change: (status: ReplicationStatus) => ReplicationStatus): Promise<void> {
+    const replica = await this.store.replica(chatId);
+    if (!replica) return;
+    const status = change(replica.status);
+    if (status === replica.status) return;
+    await this.store.saveReplica({ ...replica, status });
+    await this.events.publish('replication', chatId, status);
+  }
+
+  /** The replica to query. Using it puts its expiry off. Throws REPLICA_NOT_READY or NOT_FOUND. */
+  async use(chatId: string): Promise<LiveReplica> {
+    const running = this.#running.get(chatId);
+    if (!running) throw await this.#notReady(chatId);
+    running.lastUsedAt = new Date();
+    const replica = await this.store.replica(chatId);
+    if (replica) {
+      await this.store.saveReplica({ ...replica, lastUsedAt: running.lastUsedAt, expiresAt: expiry(running) });
+    }
+    return running;
+  }
+
+  async #notReady(chatId: string): Promise<ReplichatError> {
+    if (!(await this.store.chat(chatId))) return chatNotFound(chatId);
+    const state = (await this.store.replica(chatId))?.status.state ?? null;
+    const running = state !== null && !hasEnded(state);
+    return new ReplichatError(
+      'REPLICA_NOT_READY',
+      running
+        ? `the replica is ${state}; subscribe to replicationStatus and wait for READY`
+        : `this chat has no replica${state ? ` (the last one is ${state})` : ''}; upload a dump with uploadReplica`,
+      { state },
+    );
+  }
+
+  /** For PostgreSQL clients. Throws NOT_FOUND or REPLICA_NOT_READY: no port leads to a replica yet. */
+  async credentials(chatId: string): Promise<never> {
+    await this.use(chatId);
+    throw new ReplichatError(
+      'REPLICA_NOT_READY',
+      'replicas cannot be reached by PostgreSQL clients yet; query them with runQuery',
+      { state: 'READY' },
+    );
+  }
+
+  /**
+   * The present snapshot, if there is one, then each newer one, until the replication has ended. Without a
+   * replication, or with the sequence number of an ended one as `after`, it waits for the next. Listening has begun
+   * when the call resolves. Throws NOT_FOUND.
+   */
+  async watch(chatId: string, signal: AbortSignal, after = 0): Promise<AsyncIterableIterator<ReplicationStatus>> {
+    const mailbox = new Mailbox<ReplicationStatus>({
+      signal,
+      // A state or step that a slow reader has not seen yet is kept; of mere progress only the newest.
+      replaces: (newer, older) => newer.state === older.state && newer.step === older.step,
+      capacity: 1000,
+      overflow: () => new Error('more states than a replication has'),
+    });
+    let last = after;
+    const deliver = (status: ReplicationStatus) => {
+      if (status.sequence <= last) return;
+      last = status.sequence;
+      mailbox.push(status);
+      if (hasEnded(status.state)) mailbox.end();
+    };
+    const early: ReplicationStatus[] = [];
+    let snapshotRead = false;
+    const offStatus = this.events.subscribe('replication', chatId, (status) =>
+      snapshotRead ? deliver(status) : early.push(status),
+    );
+    mailbox.onClose(offStatus);
+    mailbox.onClose(this.events.subscribe('removed', chatId, () => mailbox.end()));
+    try {
+      if (!(await this.store.chat(chatId))) throw chatNotFound(chatId);
+      const snapshot = (await this.store.replica(chatId))?.status;
+      snapshotRead = true;
+      for (const status of [...(snapshot ? [snapshot] : []), ...early]) deliver(status);
+      return mailbox;
+    } catch (error) {
+      mailbox.end();
+      throw error;
+    }
+  }
+
+  /** Ends the replication under way, if any; an earlier READY replica stays in use. Throws NOT_FOUND. */
+  async cancel(chatId: string): Promise<Replica> {
+    await this.#stopJob(chatId, CANCELLED);
+    const replica = await this.store.replica(chatId);
+    if (!replica) throw await this.#noReplica(chatId);
+    return replica;
+  }
+
+  async #noReplica(chatId: string): Promise<ReplichatError> {
+    if (!(await this.store.chat(chatId))) return chatNotFound(chatId);
+    return new ReplichatError('NOT_FOUND', 'this chat has no replica; upload a dump with uploadReplica');
+  }
+
+  async #stopJob(chatId: string, reason: ReplicationStopped): Promise<void> {
+    const job = this.#jobs.get(chatId);
+    job?.replication.stop(reason);
+    await job?.ended;
+  }
+
+  /** Back to the state right after the restore; open queries are ended. Throws REPLICA_NOT_READY or NOT_FOUND. */
+  async reset(chatId: string): Promise<Replica> {
+    const running = (await this.use(chatId)) as Running;
+    await resetTenant(running.server, running.tenant);
+    const facts = await describeTenant(running.server, running.tenant);
+    const replica = await this.store.replica(chatId);
+    if (!replica) throw await this.#noReplica(chatId);
+    await this.store.saveReplica({ ...replica, ...facts });
+    return { ...replica, ...facts };
+  }
+
+  /** The chat stays. Throws NOT_FOUND when there is no replica. */
+  async remove(chatId: string): Promise<void> {
+    await this.#drop(chatId);
+    if (!(await this.store.deleteReplica(chatId))) throw await this.#noReplica(chatId);
+    await this.events.publish('removed', chatId, { chatDeleted: false });
+  }
+
+  /** Before a chat is deleted: whatever of it runs is ended and removed. */
+  async removeWithChat(chatId: string): Promise<void> {
+    await this.#drop(chatId);
+  }
+
+  async #drop(chatId: string): Promise<void> {
+    await this.#stopJob(chatId, CANCELLED);
+    const running = this.#running.get(chatId);
+    this.#running.delete(chatId);
+    if (running) await this.#dispose(running);
+  }
+
+  async #dispose(running: Running): Promise<void> {
+    // pool.end() waits for queries under way; the server's end is what ends them.
+    const ended = running.pool.end();
+    await running.server.dispose();
+    await ended.catch(() => {});
+  }
+
+  async #expire(): Promise<void> {
+    const now = new Date();
+    for (const [chatId, running] of this.#running) {
+      const expiresAt = expiry(running);
+      if (!expiresAt || expiresAt > now) continue;
+      this.#running.delete(chatId);
+      await this.#change(chatId, (status) =>
+        status.state === 'READY' ? next(status, { type: 'expired' }, now) : status,
+      );
+      await this.#dispose(running);
+      this.logger.info({ chatId }, 'replica expired');
+    }
+  }
+
+  /** Ends every replication as INTERRUPTED and removes every replica: what runs here does not outlive the server. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    await Promise.all([...this.#jobs.keys()].map((chatId) => this.#stopJob(chatId, INTERRUPTED)));
+    const running = [...this.#running.values()];
+    this.#running.clear();
+    await Promise.all(running.map((replica) => this.#dispose(replica)));
+  }
+}
+
+const CANCELLED = new ReplicationStopped('cancelled', {
+  code: 'CANCELLED',
+  message: 'the replication was cancelled',
+});
+
+const INTERRUPTED = new ReplicationStopped('failed', {
+  code: 'INTERRUPTED',
+  message: 'the server was shut down during the restore',
+  hint: 'Upload the dump again.',
+} satisfies RestoreIssue);
+
+function expiry({ lastUsedAt, ttlSeconds }: Running): Date | null {
+  return ttlSeconds === null ? null : new Date(lastUsedAt.getTime() + ttlSeconds * 1000);
+}
+
+export function chatNotFound(chatId: string): ReplichatError {
+  return new ReplichatError('NOT_FOUND', `there is no chat ${chatId}; list those there are with the query chats`);
+}
+
+/** Enough to recognise every format, among them tar (its magic stands at byte 257) and the header of a pg_dump. */
+const HEAD_BYTES = 1024;
+
+/** Reads the beginning of the file. Throws UNSUPPORTED_DUMP when it is nothing that can be restored. */
+async function inspect(file: Readable): Promise<Pick<DumpUpload, 'head' | 'majorVersion'>> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of file.iterator({ destroyOnReturn: false })) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes >= HEAD_BYTES) break;
+  }
+  const head = Buffer.concat(chunks);
+  const verdict = sniff(head);
+  if (!verdict.plain) {
+    throw new ReplichatError('UNSUPPORTED_DUMP', `This looks like ${verdict.looksLike}. ${verdict.remedy}`, {
+      looksLike: verdict.looksLike,
+    });
+  }
+  const version = /^-- Dumped from database version (\d+)/m.exec(head.toString('latin1'));
+  return { head, ...(version && { majorVersion: Number(version[1]) }) };
+}

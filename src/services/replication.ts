@@ -1,0 +1,245 @@
+import type { Readable } from 'node:stream';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import type { Chat } from '../domain/chat.js';
+import { messageOf, ReplichatError } from '../domain/errors.js';
+import { hasEnded, next, type ReplicationEvent, type ReplicationStatus, type RestoreIssue } from '../domain/replica.js';
+import type { ReplicaEngine, ReplicaServer, ServerStop } from '../ports.js';
+import { clientConfig } from '../postgres/connect.js';
+import {
+  createAllowedExtension,
+  createMissingRole,
+  createTenant,
+  sealTenant,
+  type Tenant,
+  usedBytes,
+} from '../postgres/tenant.js';
+import { RestoreFailure, restore } from '../restore/restore.js';
+
+/** A dump on its way in. */
+export interface DumpUpload {
+  /** Its first bytes, already read to see what it is. */
+  readonly head: Buffer;
+  /** Everything after them; destroyed when the replication ends early. */
+  readonly rest: Readable;
+  /** About how long the whole is. */
+  readonly expectedBytes?: number;
+  /** Of the server that the dump came from, when its header says so. */
+  readonly majorVersion?: number;
+}
+
+export interface ReplicationOptions {
+  readonly onError: 'STOP' | 'CONTINUE';
+  /** The replica's disk, for all databases, temporary files and the write-ahead log. */
+  readonly diskBytes: number;
+  readonly timeoutMs: number;
+}
+
+/** A server with a restored database in it. */
+export interface RestoredServer {
+  readonly server: ReplicaServer;
+  readonly tenant: Tenant;
+}
+
+/** Why a replication was ended from outside; the reason of its AbortSignal. */
+export class ReplicationStopped extends Error {
+  override readonly name = 'ReplicationStopped';
+
+  constructor(
+    readonly event: 'failed' | 'cancelled',
+    readonly issue: RestoreIssue,
+  ) {
+    super(issue.message);
+  }
+}
+
+const EVENT_INTERVAL_MS = 200;
+const DISK_CHECK_MS = 2_000;
+
+/** One dump becoming one replica: from QUEUED to READY, FAILED or CANCELLED. */
+export class Replication {
+  readonly #controller = new AbortController();
+  #status: ReplicationStatus;
+  #publishing: Promise<void> = Promise.resolve();
+  #throttle: NodeJS.Timeout | undefined;
+
+  constructor(
+    status: ReplicationStatus,
+    /** Saves, then publishes. */
+    private readonly announce: (status: ReplicationStatus) => Promise<void>,
+    private readonly logger: Logger,
+  ) {
+    this.#status = status;
+  }
+
+  get status(): ReplicationStatus {
+    return this.#status;
+  }
+
+  stop(reason: ReplicationStopped): void {
+    this.#controller.abort(reason);
+  }
+
+  /**
+   * Resolves with the server once it is restored and `status` says so; then `keep` has been called with it. Resolves
+   * with nothing when the replication ended otherwise; then nothing is left of it. Never rejects.
+   */
+  async run(
+    chat: Chat,
+    upload: DumpUpload,
+    engine: ReplicaEngine,
+    options: ReplicationOptions,
+    keep: (restored: RestoredServer) => Promise<void>,
+  ): Promise<void> {
+    const deadline = setTimeout(() => this.stop(tooSlow(options.timeoutMs)), options.timeoutMs);
+    const stopUpload = () => upload.rest.destroy();
+    this.#controller.signal.addEventListener('abort', stopUpload, { once: true });
+    let server: ReplicaServer | undefined;
+    try {
+      await this.#announceNow({ type: 'starting' });
+      server = await engine.provision({
+        chatId: chat.id,
+        majorVersion: upload.majorVersion,
+        signal: this.#controller.signal,
+        onProgress: (activity) => this.#update({ type: 'starting', activity }),
+      });
+      const tenant = await this.#restoreInto(server, chat, upload, options);
+      this.#controller.signal.throwIfAborted();
+      await keep({ server, tenant });
+      await this.#announceNow({ type: 'ready' });
+    } catch (error) {
+      await server?.dispose();
+      upload.rest.destroy();
+      await this.#announceNow(await this.#ending(error, server));
+    } finally {
+      clearTimeout(deadline);
+      clearTimeout(this.#throttle);
+      this.#controller.signal.removeEventListener('abort', stopUpload);
+    }
+  }
+
+  async #restoreInto(
+    server: ReplicaServer,
+    chat: Chat,
+    upload: DumpUpload,
+    options: ReplicationOptions,
+  ): Promise<Tenant> {
+    const { signal } = this.#controller;
+    const tenant = await createTenant(server, { user: chat.user, database: chat.database });
+    const session = new pg.Client({ ...clientConfig(server, tenant), application_name: 'replichat restore' });
+    session.on('error', (error) => this.logger.debug({ err: error }, 'the session of the restore broke'));
+    const endSession = () => session.connection.stream.destroy();
+    signal.addEventListener('abort', endSession, { once: true });
+    const watchdog = this.#watchDisk(server, options.diskBytes);
+    try {
+      signal.throwIfAborted();
+      await session.connect();
+      await restore(
+        this.#counted(upload),
+        {
+          session,
+          createRole: (name) => createMissingRole(server, tenant, name),
+          createExtension: (name, schema) => createAllowedExtension(server, tenant, name, schema),
+        },
+        {
+          onError: options.onError,
+          expectedBytes: upload.expectedBytes,
+          signal,
+          onProgress: (progress) => this.#update({ type: 'restoring', progress }),
+          onWarning: (issue) => this.#update({ type: 'warning', issue }),
+        },
+      );
+      // The planner's statistics, which are no part of a dump.
+      await session.query('ANALYZE');
+      await session.end();
+      await sealTenant(server, tenant);
+      return tenant;
+    } finally {
+      clearInterval(watchdog);
+      signal.removeEventListener('abort', endSession);
+      endSession();
+    }
+  }
+
+  #watchDisk(server: ReplicaServer, limit: number): NodeJS.Timeout {
+    return setInterval(async () => {
+      const used = await usedBytes(server).catch(() => 0);
+      if (used > limit) this.stop(diskFull(limit));
+    }, DISK_CHECK_MS);
+  }
+
+  async *#counted({ head, rest }: DumpUpload): AsyncGenerator<Buffer> {
+    let bytes = head.length;
+    this.#update({ type: 'received', bytes, total: null });
+    yield head;
+    try {
+      for await (const chunk of rest) {
+        bytes += chunk.length;
+        this.#update({ type: 'received', bytes, total: null });
+        yield chunk;
+      }
+    } catch (error) {
+      const code = error instanceof ReplichatError ? error.code : 'UPLOAD_ABORTED';
+      throw new RestoreFailure({ code, message: messageOf(error) }, { cause: error });
+    }
+    this.#update({ type: 'received', bytes, total: bytes });
+  }
+
+  async #ending(error: unknown, server: ReplicaServer | undefined): Promise<ReplicationEvent> {
+    const { aborted, reason } = this.#controller.signal;
+    if (aborted && reason instanceof ReplicationStopped) return { type: reason.event, error: reason.issue };
+    const fault = await server?.fault();
+    if (fault && fault.reason !== 'DISPOSED') return { type: 'failed', error: issueOfFault(fault) };
+    if (error instanceof RestoreFailure) return { type: 'failed', error: error.issue };
+    if (error instanceof ReplichatError) return { type: 'failed', error: { code: error.code, message: error.message } };
+    this.logger.error({ err: error }, 'replication failed');
+    return {
+      type: 'failed',
+      error: { code: 'INTERNAL_SERVER_ERROR', message: 'the server failed; its log says why' },
+    };
+  }
+
+  /** A new state or step is told at once, mere progress at most every EVENT_INTERVAL_MS. */
+  #update(event: ReplicationEvent): void {
+    if (hasEnded(this.#status.state)) return;
+    const before = this.#status;
+    this.#status = next(before, event, new Date());
+    if (this.#status.state !== before.state || this.#status.step !== before.step) this.#publish();
+    else this.#throttle ??= setTimeout(() => this.#publish(), EVENT_INTERVAL_MS);
+  }
+
+  async #announceNow(event: ReplicationEvent): Promise<void> {
+    this.#status = next(this.#status, event, new Date());
+    this.#publish();
+    await this.#publishing;
+  }
+
+  #publish(): void {
+    clearTimeout(this.#throttle);
+    this.#throttle = undefined;
+    const status = this.#status;
+    this.#publishing = this.#publishing
+      .then(() => this.announce(status))
+      .catch((error) => this.logger.error({ err: error }, `a status could not be saved: ${messageOf(error)}`));
+  }
+}
+
+function tooSlow(timeoutMs: number): ReplicationStopped {
+  return new ReplicationStopped('failed', {
+    code: 'RESTORE_TIMEOUT',
+    message: `the restore was stopped after ${Math.round(timeoutMs / 1000)} s`,
+    hint: 'Raise RESTORE_TIMEOUT, or see whether a statement of the file never ends.',
+  });
+}
+
+function diskFull(limit: number): ReplicationStopped {
+  return new ReplicationStopped('failed', {
+    code: 'DISK_LIMIT',
+    message: `the replica grew beyond its ${Math.round(limit / 1024 ** 2)} MiB of disk`,
+    hint: 'Raise REPLICA_DISK, or dump less.',
+  });
+}
+
+function issueOfFault(fault: ServerStop): RestoreIssue {
+  return { code: fault.reason === 'OUT_OF_MEMORY' ? 'OUT_OF_MEMORY' : 'SERVER_STOPPED', message: fault.message };
+}

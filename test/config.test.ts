@@ -1,0 +1,153 @@
+import { availableParallelism } from 'node:os';
+import { describe, expect, test } from '@jest/globals';
+import { type Config, ConfigError, describeVariables, loadConfig, VARIABLES } from '../src/config.js';
+
+const GiB = 1024 ** 3;
+
+const DEFAULTS: Config = {
+  port: 4000,
+  host: '127.0.0.1',
+  engine: 'auto',
+  replica: {
+    image: 'postgres:{major}',
+    defaultMajor: 17,
+    memoryBytes: GiB,
+    cpus: undefined,
+    diskBytes: 20 * GiB,
+    ttlSeconds: 86_400,
+  },
+  restoreTimeoutMs: 3_600_000,
+  maxReplicas: 20,
+  maxUploadBytes: 10 * GiB,
+  uploadIdleMs: 60_000,
+  maxMessageBytes: 1024 ** 2,
+  allowedOrigins: ['https://studio.apollographql.com'],
+  allowedHosts: [],
+  logLevel: 'info',
+};
+
+describe('the configuration', () => {
+  test('has a default for everything', () => {
+    expect(loadConfig({})).toEqual(DEFAULTS);
+  });
+
+  test.each(['', ' ', '\n'])('takes %j for absent', (blank) => {
+    const env = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, blank]));
+    expect(loadConfig(env)).toEqual(DEFAULTS);
+  });
+
+  test('ignores what it does not know', () => {
+    expect(loadConfig({ PATH: '/bin', REPLICA_COLOUR: 'red' })).toEqual(DEFAULTS);
+  });
+
+  test('cannot be changed', () => {
+    const config = loadConfig({});
+    for (const part of [config, config.replica, config.allowedOrigins, config.allowedHosts]) {
+      expect(Object.isFrozen(part)).toBe(true);
+    }
+  });
+
+  test.each<[string, string, unknown, (config: Config) => unknown]>([
+    ['PORT', '0', 0, (config) => config.port],
+    ['PORT', ' 8080 ', 8080, (config) => config.port],
+    ['PORT', '65535', 65_535, (config) => config.port],
+    ['HOST', '::', '::', (config) => config.host],
+    ['REPLICA_ENGINE', 'embedded', 'embedded', (config) => config.engine],
+    ['REPLICA_IMAGE', 'r.example/pg:{major}', 'r.example/pg:{major}', (config) => config.replica.image],
+    ['REPLICA_MAJOR', '14', 14, (config) => config.replica.defaultMajor],
+    ['REPLICA_MEMORY', '128m', GiB / 8, (config) => config.replica.memoryBytes],
+    ['REPLICA_MEMORY', '2GB', 2 * GiB, (config) => config.replica.memoryBytes],
+    ['REPLICA_MEMORY', '2 GiB', 2 * GiB, (config) => config.replica.memoryBytes],
+    ['REPLICA_MEMORY', '1073741824', GiB, (config) => config.replica.memoryBytes],
+    ['REPLICA_CPUS', '0', undefined, (config) => config.replica.cpus],
+    ['REPLICA_CPUS', '0.5', 0.5, (config) => config.replica.cpus],
+    ['REPLICA_DISK', '1t', 1024 * GiB, (config) => config.replica.diskBytes],
+    ['REPLICA_TTL', '0', null, (config) => config.replica.ttlSeconds],
+    ['REPLICA_TTL', '90', 90, (config) => config.replica.ttlSeconds],
+    ['REPLICA_TTL', '90S', 90, (config) => config.replica.ttlSeconds],
+    ['REPLICA_TTL', '30m', 1800, (config) => config.replica.ttlSeconds],
+    ['REPLICA_TTL', '7d', 604_800, (config) => config.replica.ttlSeconds],
+    ['RESTORE_TIMEOUT', '24d', 24 * 86_400_000, (config) => config.restoreTimeoutMs],
+    ['UPLOAD_IDLE_TIMEOUT', '1', 1000, (config) => config.uploadIdleMs],
+    ['MAX_REPLICAS', '1', 1, (config) => config.maxReplicas],
+    ['MAX_UPLOAD_BYTES', '512k', 512 * 1024, (config) => config.maxUploadBytes],
+    ['MAX_MESSAGE_BYTES', '100b', 100, (config) => config.maxMessageBytes],
+    [
+      'ALLOWED_ORIGINS',
+      'https://a.example, https://b.example,',
+      ['https://a.example', 'https://b.example'],
+      (config) => config.allowedOrigins,
+    ],
+    ['ALLOWED_ORIGINS', ',', [], (config) => config.allowedOrigins],
+    ['ALLOWED_HOSTS', 'a.example', ['a.example'], (config) => config.allowedHosts],
+    ['LOG_LEVEL', 'silent', 'silent', (config) => config.logLevel],
+  ])('reads %s=%s', (name, value, expected, read) => {
+    expect(read(loadConfig({ [name]: value }))).toEqual(expected);
+  });
+
+  const PORT_RANGE = 'is out of range; give a whole number from 0 to 65535';
+  const SIZE = 'is no size; write a number of bytes, or 512k, 512m, 2g';
+  const DURATION = 'is no duration; write a number of seconds, or 90s, 30m, 12h, 7d';
+  const TIMEOUT = 'is out of range; give 1s to 24d';
+  const CPUS = `is no number of CPUs; give 0 to ${availableParallelism()}, which this machine has`;
+  const ENGINE = 'is unknown; give one of auto, docker, embedded';
+
+  test.each<[string, string, string]>([
+    ['PORT', 'http', PORT_RANGE],
+    ['PORT', '-1', PORT_RANGE],
+    ['PORT', '65536', PORT_RANGE],
+    ['PORT', '80.5', PORT_RANGE],
+    ['PORT', 'Infinity', PORT_RANGE],
+    ['PORT', '80\n81', PORT_RANGE],
+    ['REPLICA_ENGINE', 'podman', ENGINE],
+    ['REPLICA_ENGINE', 'Docker', ENGINE],
+    ['REPLICA_MAJOR', '13', 'is out of range; give a whole number from 14 to 99'],
+    ['REPLICA_MAJOR', 'latest', 'is out of range; give a whole number from 14 to 99'],
+    ['REPLICA_MEMORY', 'much', SIZE],
+    ['REPLICA_MEMORY', '-1g', SIZE],
+    ['REPLICA_MEMORY', '1.5g', SIZE],
+    ['REPLICA_MEMORY', '1x', SIZE],
+    ['REPLICA_MEMORY', '127m', 'is too little; a replica needs at least 128m'],
+    ['REPLICA_CPUS', 'all', CPUS],
+    ['REPLICA_CPUS', '-1', CPUS],
+    ['REPLICA_CPUS', '100000', CPUS],
+    ['REPLICA_DISK', 'big', SIZE],
+    ['REPLICA_TTL', 'forever', DURATION],
+    ['REPLICA_TTL', '-1', DURATION],
+    ['REPLICA_TTL', '1w', DURATION],
+    ['REPLICA_TTL', '1h30m', DURATION],
+    ['RESTORE_TIMEOUT', 'never', DURATION],
+    ['RESTORE_TIMEOUT', '0', TIMEOUT],
+    ['RESTORE_TIMEOUT', '25d', TIMEOUT],
+    ['UPLOAD_IDLE_TIMEOUT', '0', TIMEOUT],
+    ['MAX_REPLICAS', '0', 'is out of range; give a whole number from 1 to 10000'],
+    ['MAX_UPLOAD_BYTES', '10 apples', SIZE],
+    ['MAX_MESSAGE_BYTES', '?', SIZE],
+    ['LOG_LEVEL', 'verbose', 'is unknown; give one of trace, debug, info, warn, error, fatal, silent'],
+  ])('refuses %s=%j in one line that names the variable and the remedy', (name, value, problem) => {
+    expect(() => loadConfig({ [name]: value })).toThrow(
+      expect.objectContaining({ name: 'ConfigError', message: `${name}: ${JSON.stringify(value)} ${problem}` }),
+    );
+    expect(messageOf({ [name]: value })).not.toContain('\n');
+  });
+
+  test('describes every variable in a line, with its default', () => {
+    const lines = describeVariables().split('\n');
+    expect(lines).toHaveLength(Object.keys(VARIABLES).length);
+    Object.entries(VARIABLES).forEach(([name, { byDefault, description }], index) => {
+      expect(lines[index]).toContain(`  ${name} `);
+      expect(lines[index]).toContain(description);
+      if (byDefault) expect(lines[index]).toContain(`[${byDefault}]`);
+    });
+  });
+});
+
+function messageOf(env: Record<string, string>): string {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).message;
+  }
+  throw new Error('was accepted');
+}

@@ -1,0 +1,350 @@
+import { createServer, connect as netConnect, type Socket } from 'node:net';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline, Readable } from 'node:stream';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import Dockerode from 'dockerode';
+import pg from 'pg';
+import { pino } from 'pino';
+import { newId } from '../../src/domain/ids.js';
+import { DockerEngine, type DockerEngineOptions } from '../../src/engines/docker.js';
+import { containerOptions } from '../../src/engines/docker-container.js';
+import { execOutput } from '../../src/engines/docker-relay.js';
+import { announcePresence } from '../../src/engines/presence.js';
+import type { ReplicaServer } from '../../src/ports.js';
+import { clientConfig } from '../../src/postgres/connect.js';
+import { describeReplicaEngine, request, until } from '../contracts/replica-engine.js';
+import { dockerAvailable, testImage } from '../support/docker.js';
+
+const MiB = 2 ** 20;
+const docker = new Dockerode();
+const available = await dockerAvailable();
+const image = available ? ((await testImage()) as string) : 'none';
+
+const host = process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock';
+const localSocket = host.startsWith('unix://') ? host.slice('unix://'.length) : undefined;
+
+function create(instance: string, options: Partial<DockerEngineOptions> = {}): DockerEngine {
+  return new DockerEngine({
+    instance,
+    image,
+    defaultMajor: 17,
+    memoryBytes: 256 * MiB,
+    logger: pino({ level: 'silent' }),
+    ...options,
+  });
+}
+
+async function remains(instance: string): Promise<string[]> {
+  const filters = { label: [`replichat.instance=${instance}`] };
+  const containers = await docker.listContainers({ all: true, filters });
+  return containers.map(({ Names }) => (Names[0] ?? '').replace('/', ''));
+}
+
+async function connect(server: ReplicaServer): Promise<pg.Client> {
+  const client = new pg.Client(clientConfig(server, server.admin));
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
+function run(server: ReplicaServer, script: string): Promise<string> {
+  return execOutput(docker.getContainer(server.id), ['bash', '-c', script], AbortSignal.timeout(10_000));
+}
+
+/** A container as an instance that never announced itself would have left it. */
+async function leaveBehind(instance: string): Promise<string> {
+  const name = `replichat-test-${newId()}`;
+  const password = newId();
+  const spec = { name, image, instance, chatId: newId(), password, memoryBytes: 256 * MiB, cpus: undefined };
+  const container = await docker.createContainer(containerOptions(spec));
+  await container.start();
+  return name;
+}
+
+describeReplicaEngine('the Docker engine', { available, create, remains });
+
+(available ? describe : describe.skip)('the Docker engine', () => {
+  const instance = newId();
+  const engine = create(instance, { cpus: 1.5 });
+  afterAll(() => engine.close());
+
+  describe('a container', () => {
+    const chatId = newId();
+    let provisioned: Promise<ReplicaServer> | undefined;
+    const shared = () => {
+      provisioned ??= engine.provision(request({ chatId }));
+      return provisioned;
+    };
+
+    test('is locked up', async () => {
+      const { id } = await shared();
+      const { Config, HostConfig, NetworkSettings, Mounts } = await docker.getContainer(id).inspect();
+      expect(Config.User).toBe('999:999');
+      expect(HostConfig).toMatchObject({
+        NetworkMode: 'none',
+        ReadonlyRootfs: true,
+        Privileged: false,
+        // Podman's name for it.
+        IpcMode: expect.stringMatching(/^(private|shareable)$/),
+        Memory: 256 * MiB,
+        MemorySwap: 256 * MiB,
+        OomScoreAdj: 500,
+        NanoCpus: 1_500_000_000,
+        CpuShares: 256,
+        PidsLimit: 256,
+        ShmSize: 64 * MiB,
+        RestartPolicy: { Name: 'no' },
+        Tmpfs: { '/tmp': expect.stringMatching(/^rw,noexec,nosuid,nodev,size=64m/) },
+      });
+      expect(HostConfig.CapDrop).not.toHaveLength(0);
+      expect(HostConfig.SecurityOpt?.join()).toMatch(/no-new-privileges/);
+      expect(HostConfig.Ulimits).toEqual(
+        expect.arrayContaining([
+          expect.objectContaining({ Soft: 4096, Hard: 4096 }),
+          expect.objectContaining({ Soft: 0, Hard: 0 }),
+        ]),
+      );
+      // Podman does not tell.
+      expect(HostConfig.LogConfig?.Config ?? { 'max-size': '5m' }).toMatchObject({ 'max-size': '5m' });
+      expect(HostConfig.PortBindings ?? {}).toEqual({});
+      expect(NetworkSettings.Ports ?? {}).toEqual({});
+      expect(Mounts.map(({ Type }) => Type)).not.toContain('bind');
+      expect(Mounts.map(({ Destination }) => Destination)).toContain('/var/lib/postgresql');
+    });
+
+    test('runs without a single capability, and no program gets more', async () => {
+      const client = await connect(await shared());
+      const { rows } = await client.query("SELECT pg_read_file('/proc/self/status') AS status");
+      expect(rows[0].status).toMatch(/^CapEff:\t0+$/m);
+      expect(rows[0].status).toMatch(/^CapBnd:\t0+$/m);
+      expect(rows[0].status).toMatch(/^NoNewPrivs:\t1$/m);
+      await client.end();
+    });
+
+    test('has no interface but its loopback, and no writable disk but its volume', async () => {
+      const client = await connect(await shared());
+      const { rows } = await client.query("SELECT pg_ls_dir('/sys/class/net') AS name");
+      expect(rows.map(({ name }) => name).filter((name) => !/^(tunl|sit|ip6|gre|erspan|ip_vti)/.test(name))).toEqual([
+        'lo',
+      ]);
+      const write = client.query("COPY (SELECT 1) TO '/usr/local/bin/x'");
+      await expect(write).rejects.toThrow(/Read-only file system/);
+      await client.end();
+    });
+
+    test('does not show its password', async () => {
+      const { id, admin } = await shared();
+      const inspection = JSON.stringify(await docker.getContainer(id).inspect());
+      expect(inspection).not.toContain(admin.password);
+      expect(inspection).toContain('SCRAM-SHA-256$4096:');
+    });
+
+    test('says whose it is', async () => {
+      const { id } = await shared();
+      const { Config, Name } = await docker.getContainer(id).inspect();
+      expect(Config.Labels).toMatchObject({
+        'replichat.instance': instance,
+        'replichat.host': hostname(),
+        'replichat.chat': chatId,
+      });
+      expect(Name).toMatch(new RegExp(`^/?replichat-${chatId}-[0-9a-z]{20}$`));
+    });
+
+    test('keeps no process of a relay whose client or server has closed', async () => {
+      const server = await shared();
+      const [polite, rude, ended] = [await connect(server), await connect(server), await connect(server)];
+      const { rows } = await ended.query('SELECT pg_backend_pid() AS pid');
+      const relays = async () => Number(await run(server, COUNT_RELAYS));
+      expect(await relays()).toBe(9);
+      const closed = [polite, rude, ended].map((client) => new Promise((resolve) => client.once('end', resolve)));
+      (rude as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      await polite.query(`SELECT pg_terminate_backend(${rows[0].pid})`);
+      await polite.end();
+      await Promise.all(closed);
+      await until(async () => (await relays()) === 0);
+    });
+
+    test('outlives a relay that is killed', async () => {
+      const server = await shared();
+      const victim = await connect(server);
+      const lost = new Promise((resolve) => victim.once('end', resolve));
+      await run(server, KILL_RELAYS).catch(() => {});
+      await lost;
+      const { rows } = await (await connect(server)).query('SELECT pg_postmaster_start_time() < now() AS runs');
+      expect(rows[0].runs).toBe(true);
+      const restarted = (await docker.getContainer(server.id).logs({ stdout: true, stderr: true })).toString();
+      expect(restarted).not.toMatch(/terminating any other active server processes/);
+    });
+
+    test('is removed with its volumes', async () => {
+      const server = await shared();
+      const { Mounts } = await docker.getContainer(server.id).inspect();
+      const volumes = Mounts.flatMap(({ Name }) => (Name ? [Name] : []));
+      expect(volumes.length).toBeGreaterThan(0);
+      await server.dispose();
+      for (const volume of volumes)
+        await expect(docker.getVolume(volume).inspect()).rejects.toMatchObject({ statusCode: 404 });
+    });
+  });
+
+  test('notices that a container was killed', async () => {
+    const server = await engine.provision(request());
+    const client = await connect(server);
+    const lost = new Promise((resolve) => client.once('end', resolve));
+    await docker.getContainer(server.id).kill();
+    expect(await server.stopped).toMatchObject({ reason: 'EXITED', message: expect.stringContaining('exit code 137') });
+    await lost;
+    await server.dispose();
+  });
+
+  test('notices that a container was removed by somebody else', async () => {
+    const server = await engine.provision(request());
+    await docker.getContainer(server.id).remove({ force: true, v: true });
+    expect(await server.stopped).toMatchObject({ reason: 'EXITED' });
+    await server.dispose();
+  });
+
+  test('says so when a query has used up the memory', async () => {
+    const small = create(newId(), { memoryBytes: 160 * MiB });
+    try {
+      const server = await small.provision(request());
+      const client = await connect(server);
+      const bomb = "SELECT length(string_agg(repeat('x', 1000), '')) FROM generate_series(1, 900000)";
+      await expect(client.query(bomb)).rejects.toThrow();
+      expect(await server.fault()).toEqual({
+        reason: 'OUT_OF_MEMORY',
+        message: 'out of memory: the replica may use 160 MiB (REPLICA_MEMORY)',
+      });
+    } finally {
+      await small.close();
+    }
+  });
+
+  test('an image that is nowhere is ENGINE_UNAVAILABLE, with the remedy', async () => {
+    const other = create(newId(), { image: 'localhost:1/replichat/missing:{major}' });
+    await expect(other.provision(request({ majorVersion: 16 }))).rejects.toMatchObject({
+      code: 'ENGINE_UNAVAILABLE',
+      message: expect.stringMatching(/localhost:1\/replichat\/missing:16.*docker pull.*REPLICA_IMAGE/),
+    });
+    await other.close();
+  });
+
+  test('an image without bash and PostgreSQL is ENGINE_UNAVAILABLE, with the remedy', async () => {
+    const emptyTar = Readable.from([Buffer.alloc(1024)]);
+    const imported = await docker.importImage(emptyTar, { repo: 'replichat-test-empty', tag: newId() });
+    const empty = /[0-9a-f]{64}/.exec(String(Buffer.concat(await (imported as Readable).toArray())))?.[0] as string;
+    const other = create(newId(), { image: empty });
+    try {
+      await expect(other.provision(request())).rejects.toMatchObject({
+        code: 'ENGINE_UNAVAILABLE',
+        message: expect.stringMatching(/REPLICA_IMAGE needs bash and PostgreSQL/),
+      });
+    } finally {
+      await other.close();
+      await docker.getImage(empty).remove({ force: true });
+    }
+  });
+
+  const overSocket = localSocket ? test : test.skip;
+  overSocket('notices, when the Engine answers again, what it has missed', async () => {
+    const wire = await cuttable(localSocket as string);
+    const other = create(newId(), { docker: new Dockerode({ socketPath: wire.path }) });
+    try {
+      const server = await other.provision(request());
+      wire.cut();
+      await docker.getContainer(server.id).kill();
+      await expect(server.open()).rejects.toThrow();
+      expect(await server.fault()).toBeUndefined();
+      wire.mend();
+      expect(await server.stopped).toMatchObject({ reason: 'EXITED' });
+    } finally {
+      wire.mend();
+      await other.close();
+      await wire.close();
+    }
+  });
+
+  test('an Engine that does not answer is ENGINE_UNAVAILABLE, with the remedy', async () => {
+    const nowhere = create(newId(), { docker: new Dockerode({ socketPath: '/tmp/no-such-docker.sock' }) });
+    const refusal = {
+      code: 'ENGINE_UNAVAILABLE',
+      message: expect.stringMatching(/no-such-docker\.sock.*DOCKER_HOST.*REPLICA_ENGINE=embedded/),
+    };
+    await expect(nowhere.check()).rejects.toMatchObject(refusal);
+    await expect(nowhere.provision(request())).rejects.toMatchObject(refusal);
+    await expect(nowhere.reap()).rejects.toMatchObject(refusal);
+    await nowhere.close();
+  });
+
+  test('a server that does not start in time is removed', async () => {
+    const other = newId();
+    const hasty = create(other, { startTimeoutMs: 50 });
+    await expect(hasty.provision(request())).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+    expect(await remains(other)).toEqual([]);
+    await hasty.close();
+  });
+
+  test('reaps what an instance that is gone has left, and not what a living one runs', async () => {
+    const [dead, living] = [newId(), newId()];
+    const presence = await announcePresence(living);
+    const kept = await leaveBehind(living);
+    try {
+      await leaveBehind(dead);
+      await engine.reap();
+      expect(await remains(dead)).toEqual([]);
+      expect(await remains(living)).toEqual([kept]);
+    } finally {
+      await presence.close();
+      await engine.reap();
+    }
+    expect(await remains(living)).toEqual([]);
+  });
+
+  test('reaps what is its own and that it does not know', async () => {
+    const server = await engine.provision(request());
+    const lost = await leaveBehind(instance);
+    expect(await engine.reap()).toBeGreaterThanOrEqual(1);
+    expect(await remains(instance)).toEqual([server.id]);
+    expect(lost).not.toBe(server.id);
+    await server.dispose();
+  });
+});
+
+/** A way to the Docker Engine that can be interrupted. */
+async function cuttable(target: string) {
+  const path = join(tmpdir(), `docker-${newId()}.sock`);
+  const open = new Set<Socket>();
+  let isCut = false;
+  const proxy = createServer((near) => {
+    if (isCut) return near.destroy();
+    const far = netConnect(target);
+    pipeline(near, far, near, () => {});
+    open.add(near);
+    near.once('close', () => open.delete(near));
+  });
+  await new Promise<void>((resolve) => proxy.listen(path, resolve));
+  return {
+    path,
+    cut: () => {
+      isCut = true;
+      for (const socket of open) socket.destroy();
+    },
+    mend: () => {
+      isCut = false;
+    },
+    close: () => new Promise((resolve) => proxy.close(resolve)),
+  };
+}
+
+const EACH_RELAY = `
+cd /proc
+for pid in [0-9]*; do
+  case $(tr '\\0' ' ' <$pid/cmdline 2>/dev/null) in
+    bash*' relay '[0-9]*) bashes="$bashes $pid" ;;
+    'cat ') cats="$cats $pid" ;;
+  esac
+done
+`;
+const COUNT_RELAYS = `${EACH_RELAY} set -- $bashes $cats; echo $#`;
+const KILL_RELAYS = `${EACH_RELAY} kill -KILL $bashes $cats`;

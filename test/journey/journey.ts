@@ -1,0 +1,528 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type Status, startApp, type TestApp } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
+
+export interface Setting {
+  /** Of the environment, to choose the engine. */
+  readonly env: Record<string, string>;
+  /** What an instance runs or keeps at the moment: containers, volumes, processes, files. */
+  leftovers(instance: string): Promise<string[]>;
+}
+
+const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
+const REAL_DUMPS = new URL('../../../shared/dumps/', import.meta.url);
+
+const HEADER = '--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.2\n';
+const FOOTER = '\n--\n-- PostgreSQL database dump complete\n--\n';
+/** Never ends by itself. */
+const ENDLESS = 'create table t (a int);\nselect pg_sleep(3600);\n';
+
+/** From an upload to answers, through the API alone, on one engine. */
+export function describeJourney(engine: string, setting: Setting): void {
+  let app: TestApp;
+  let library: string;
+
+  beforeAll(async () => {
+    app = await startApp(setting.env);
+    library = await readFile(LIBRARY, 'utf8');
+  });
+  afterAll(async () => {
+    await app?.app.close();
+    await gone();
+  });
+
+  async function gone(instance = app.app.instance): Promise<void> {
+    await eventually('nothing is left', async () => (await setting.leftovers(instance)).length === 0);
+  }
+
+  describe(`a dump on engine ${engine}`, () => {
+    test('becomes a replica that answers queries', async () => {
+      const chatId = await app.createChat();
+      const end = await app.replicate(chatId, library);
+      expect(end).toMatchObject({ state: 'READY', percent: 100, error: null, bytesTotal: Buffer.byteLength(library) });
+      expect(end.bytesRestored).toBe(end.bytesTotal);
+      expect(end.tablesDone).toBe(end.tablesTotal);
+      expect(end.indexesDone).toBe(end.indexesTotal);
+      const { data } = await app.graphql(
+        'query($id: ID!) { chat(id: $id) { replica { engine serverVersion sizeBytes expiresAt tables { name kind } } } }',
+        { id: chatId },
+      );
+      const { replica } = data.chat;
+      expect(replica.engine).toBe(engine);
+      expect(replica.serverVersion).toMatch(/^\d+\.\d+/);
+      expect(replica.sizeBytes).toBeGreaterThan(1_000_000);
+      for (const { name, kind } of replica.tables as { name: string; kind: string }[]) {
+        if (kind !== 'TABLE' && kind !== 'PARTITIONED_TABLE') continue;
+        const [[count]] = (await app.rows(chatId, `select count(*) from ${name}`)) as [[number]];
+        expect(count).toBe(rowsInDump(library, name));
+      }
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+      await gone();
+    });
+
+    test('is watched: the present first, nothing out of order, no state or step lost, the end last', async () => {
+      const chatId = await app.createChat();
+      const early = app.watch(chatId);
+      await app.upload(chatId, library);
+      const [first, second] = await Promise.all([early, app.watch(chatId)]);
+      for (const statuses of [first, second]) expectHistory(statuses);
+      expect(states(first)).toEqual(['QUEUED', 'STARTING', 'RESTORING', 'READY']);
+      expect(steps(first)).toEqual(['SCHEMA', 'DATA', 'INDEXES', 'CONSTRAINTS', 'FINISHING']);
+      const late = await app.watch(chatId);
+      expect(late).toEqual([first.at(-1)]);
+      expect(await app.status(chatId)).toEqual(late[0]);
+      await app.graphql('mutation($id: ID!) { deleteReplica(chatId: $id) }', { id: chatId });
+      expect(await app.status(chatId)).toBeNull();
+      await gone();
+    });
+
+    test.each([
+      ['pagila.sql', 'rental', 16044],
+      ['northwind.sql', 'orders', 830],
+    ])('made elsewhere, %s, restores without an error', async (file, table, count) => {
+      const dump = await readFile(new URL(file, REAL_DUMPS)).catch(() => undefined);
+      if (!dump) {
+        process.stderr.write(`skipped: ${file} is not here\n`);
+        return;
+      }
+      const chatId = await app.createChat({ database: 'postgres', user: 'postgres' });
+      expect(await app.replicate(chatId, dump)).toMatchObject({ state: 'READY', warnings: [] });
+      expect(await app.rows(chatId, `select count(*) from public.${table}`)).toEqual([[count]]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+
+    test('arriving in single bytes and pieces is restored while it arrives', async () => {
+      const chatId = await app.createChat();
+      const upload = app.openUpload(chatId);
+      upload.write(`${HEADER}create table slow (a int, b text);\n`.padEnd(2000, '\n'));
+      const { data } = await upload.answer;
+      expect(data.uploadReplica.status.state).toBe('QUEUED');
+      await eventually('the table is there', async () => (await app.status(chatId))?.tablesTotal === 1);
+      for (const byte of 'copy slow from stdin;\n1\tone\n2\t\\\\.\n\\.\n') upload.write(byte);
+      upload.write(FOOTER);
+      upload.finish();
+      const end = (await app.watch(chatId)).at(-1);
+      expect(end).toMatchObject({ state: 'READY', error: null });
+      expect(await app.rows(chatId, 'select * from slow order by a')).toEqual([
+        [1, 'one'],
+        [2, '\\.'],
+      ]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+  });
+
+  describe(`what is no good dump on engine ${engine}`, () => {
+    test('is refused at once, saying what it looks like, and the earlier replica stays', async () => {
+      const chatId = await app.createChat();
+      await app.replicate(chatId, 'create table kept (a int); insert into kept values (42);');
+      const before = await app.status(chatId);
+      for (const [file, looksLike] of [
+        [Buffer.from('PGDMP\x01\x0e\x00\x04\x08\x01rest'), /custom/],
+        [Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0]), /gzip/],
+        [Buffer.from('<!DOCTYPE html><html><body>Sign in</body></html>'), /HTML/],
+        [Buffer.alloc(0), /empty/],
+        [Buffer.alloc(5000), /binary/],
+      ] as const) {
+        const { errors } = await app.upload(chatId, file);
+        expect(errors?.[0]?.extensions.code).toBe('UNSUPPORTED_DUMP');
+        expect(errors?.[0]?.message).toMatch(looksLike);
+      }
+      expect(await app.status(chatId)).toEqual(before);
+      expect(await app.rows(chatId, 'select a from kept')).toEqual([[42]]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+
+    test.each([
+      ['in the middle of COPY data', 'create table t (a int);\ncopy t from stdin;\n1\n2\n', 'CUT_OFF'],
+      ['in the middle of a statement', 'create table t (a int);\ninsert into t values (1', 'CUT_OFF'],
+      ['without its last semicolon', 'create table t (a int);\ninsert into t values (1)', 'CUT_OFF'],
+      ['before the end that pg_dump writes', `${HEADER}create table t (a int);\n`, 'CUT_OFF'],
+      ['with a psql command', 'create table t (a int);\n\\! touch /tmp/pwned\n', 'UNSUPPORTED_DUMP'],
+    ])('is FAILED, never READY, when it is cut off or unsafe: %s', async (_what, dump, code) => {
+      const chatId = await app.createChat();
+      expect(await app.replicate(chatId, dump)).toMatchObject({ state: 'FAILED', error: { code } });
+      await gone();
+      const { errors } = await app.runQuery(chatId, 'select 1');
+      expect(errors?.[0]?.extensions).toMatchObject({ code: 'REPLICA_NOT_READY', state: 'FAILED' });
+    });
+
+    test('fails with line, statement, SQLSTATE and object', async () => {
+      const chatId = await app.createChat();
+      const dump = `-- a script\ncreate table t (a int);\n\ninsert into t\n  values (1),\n  ('x');\ncreate table u (b int);\n`;
+      const { state, error } = await app.replicate(chatId, dump);
+      expect(state).toBe('FAILED');
+      expect(error).toMatchObject({ code: 'SQL_ERROR', sqlstate: '22P02', line: 6, object: 't' });
+      expect(error?.statement).toContain("('x')");
+      const copy = 'create table t (a int);\ncopy public.t (a)\n  from stdin;\n1\n2\nthree\n4\n\\.\n';
+      const failed = await app.replicate(chatId, copy);
+      expect(failed.error).toMatchObject({ code: 'SQL_ERROR', sqlstate: '22P02', line: 6, object: 'public.t' });
+      await gone();
+    });
+
+    test('goes on with onError: CONTINUE, and lists what failed', async () => {
+      const chatId = await app.createChat();
+      const dump = [
+        'create table t (a int);',
+        'create table t (a int);',
+        'copy t from stdin;',
+        '1',
+        'x',
+        '\\.',
+        'copy missing from stdin;',
+        'x',
+        '\\.',
+        'insert into t values (7);',
+      ].join('\n');
+      const { state, warnings } = await app.replicate(chatId, dump, { onError: 'CONTINUE' });
+      expect(state).toBe('READY');
+      expect(warnings.map(({ code, line, sqlstate }) => [code, line, sqlstate])).toEqual([
+        ['SQL_ERROR', 2, '42P07'],
+        ['SQL_ERROR', 5, '22P02'],
+        ['SQL_ERROR', 7, '42P01'],
+      ]);
+      expect(await app.rows(chatId, 'select a from t')).toEqual([[7]]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+
+    test.each([
+      ['reads a file', "copy t from '/etc/passwd';", '42501'],
+      ['runs a program', "copy t from program 'id';", '42501'],
+      ['reads a file by a function', "select pg_read_file('/etc/passwd');", '42501'],
+      ['imports a file', "select lo_import('/etc/passwd');", '42501'],
+      ['loads C code', "create function f() returns int language c as '/lib/x.so', 'f';", '42501'],
+      ['makes itself a superuser', 'set role replichat_admin;', '42501'],
+      [
+        'enters the maintenance database by an extension',
+        "create extension dblink;\nselect dblink_connect('');",
+        '42883',
+      ],
+    ])('cannot do harm: %s', async (_what, attack, sqlstate) => {
+      const chatId = await app.createChat();
+      const { state, error, warnings } = await app.replicate(chatId, `create table t (a text);\n${attack}\n`);
+      const refused = [error, ...warnings].map((issue) => issue?.sqlstate);
+      expect(refused).toContain(sqlstate);
+      if (state === 'READY') await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+      await gone();
+    });
+  });
+
+  describe(`what a plain role may not do on engine ${engine}`, () => {
+    test('is treated with a warning: owners, missing roles, grants, policies, settings, publications', async () => {
+      const chatId = await app.createChat();
+      const dump = [
+        `${HEADER}`,
+        '\\restrict abc123',
+        'SET transaction_timeout_of_tomorrow = 0;',
+        "SET client_encoding = 'UTF8';",
+        'CREATE EXTENSION IF NOT EXISTS not_there WITH SCHEMA public;',
+        "COMMENT ON EXTENSION not_there IS 'x';",
+        'CREATE TABLE public.t (a int);',
+        'ALTER TABLE public.t OWNER TO "the owner";',
+        'COPY public.t (a) FROM stdin;\n1\n\\.\n',
+        'CREATE POLICY p ON public.t TO reader USING (a = 1);',
+        'ALTER TABLE public.t ENABLE ROW LEVEL SECURITY;',
+        'GRANT SELECT ON TABLE public.t TO reader, "Odd ""role""";',
+        'ALTER DEFAULT PRIVILEGES FOR ROLE writer IN SCHEMA public GRANT SELECT ON TABLES TO reader;',
+        'CREATE PUBLICATION pub FOR ALL TABLES;',
+        'CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION f();',
+        'ALTER DATABASE shop SET work_mem = 1;',
+        '\\unrestrict abc123',
+        FOOTER,
+      ].join('\n');
+      const { state, error, warnings } = await app.replicate(chatId, dump);
+      expect({ state, error }).toEqual({ state: 'READY', error: null });
+      expect(warnings.map(({ code }) => code).sort()).toEqual([
+        'DATABASE_SKIPPED',
+        'EVENT_TRIGGER_SKIPPED',
+        'EXTENSION_DETAIL_SKIPPED',
+        'EXTENSION_SKIPPED',
+        'OWNERSHIP_SKIPPED',
+        'PUBLICATION_SKIPPED',
+        'ROLE_CREATED',
+        'ROLE_CREATED',
+        'ROLE_CREATED',
+        'SETTING_SKIPPED',
+      ]);
+      expect(
+        await app.rows(
+          chatId,
+          `select polroles::regrole[]::text, has_table_privilege('reader', 't', 'select')
+          from pg_policy where polrelid = 't'::regclass`,
+        ),
+      ).toEqual([['{reader}', true]]);
+      expect(
+        await app.rows(
+          chatId,
+          'select rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls from pg_roles where rolname = current_user',
+        ),
+      ).toEqual([[false, false, false, false, false]]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+
+    test('does not lock the replica: a role that changes its password and a database that it closes', async () => {
+      const chatId = await app.createChat();
+      const dump = `alter role app password 'mine'; alter role app set role none; create table t (a int);
+        do $$ begin execute 'alter role app password ''mine'''; execute 'revoke connect on database shop from public, app'; end $$;
+        insert into t values (1);`;
+      expect(await app.replicate(chatId, dump)).toMatchObject({ state: 'READY' });
+      expect(await app.rows(chatId, 'select a from t')).toEqual([[1]]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+  });
+
+  describe(`text on engine ${engine}`, () => {
+    test('in another encoding arrives as it was', async () => {
+      const chatId = await app.createChat();
+      const dump = Buffer.concat([
+        Buffer.from("SET client_encoding = 'LATIN1';\n"),
+        Buffer.from('create table "stra\xdfe" (a text);\ncopy "stra\xdfe" from stdin;\n', 'latin1'),
+        Buffer.from('K\xf6ln\n\\.\ninsert into "stra\xdfe" values (\'\xe9t\xe9\');\n', 'latin1'),
+      ]);
+      expect(await app.replicate(chatId, dump)).toMatchObject({ state: 'READY', error: null });
+      expect(await app.rows(chatId, 'select a from "straße" order by a')).toEqual([['Köln'], ['été']]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+
+    test('with every kind of quote is split where psql splits it', async () => {
+      const chatId = await app.createChat();
+      const dump = [
+        '\ufeffcreate table q (id serial, v text);\r',
+        "insert into q (v) values ('semi;colon'), (E'back\\'slash;'), ('it''s'), (U&'\\0041;'), ($$dollar;$$), ($x$;$$;$x$);\r",
+        "insert into q (v) values ('a' /* ; /* nested; */ */ 'b'); -- comment; here",
+        'set standard_conforming_strings = off;',
+        "insert into q (v) values ('off\\';');",
+        'create function f() returns int begin atomic select 1; select case when true then 2 end; end;',
+        "create rule r as on delete to q do also (insert into q (v) values ('x;'); insert into q (v) values ('y'));",
+        'insert into q (v) values (f()::text);',
+      ].join('\n');
+      expect(await app.replicate(chatId, dump.replace("'a' /* ; /* nested; */ */ 'b'", "'ab'"))).toMatchObject({
+        state: 'READY',
+        error: null,
+      });
+      expect((await app.rows(chatId, 'select v from q order by id')).flat()).toEqual([
+        'semi;colon',
+        "back'slash;",
+        "it's",
+        'A;',
+        'dollar;',
+        ';$$;',
+        'ab',
+        "off';",
+        '2',
+      ]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+  });
+
+  describe(`ending a replication on engine ${engine}`, () => {
+    test('a second upload while one runs is a CONFLICT, and cancelling ends it', async () => {
+      const chatId = await app.createChat();
+      await app.upload(chatId, ENDLESS);
+      const { errors } = await app.upload(chatId, library);
+      expect(errors?.[0]?.extensions.code).toBe('CONFLICT');
+      await eventually('the restore is under way', async () => (await app.status(chatId))?.state === 'RESTORING');
+      const watching = app.watch(chatId);
+      const { data } = await app.graphql('mutation($id: ID!) { cancelReplication(chatId: $id) { status { state } } }', {
+        id: chatId,
+      });
+      expect(data.cancelReplication.status.state).toBe('CANCELLED');
+      expect((await watching).at(-1)).toMatchObject({ state: 'CANCELLED', error: { code: 'CANCELLED' } });
+      await gone();
+    });
+
+    test('a client that disconnects in the middle of its upload leaves nothing', async () => {
+      const chatId = await app.createChat();
+      const upload = app.openUpload(chatId);
+      upload.write(`create table t (a text);\ncopy t from stdin;\n${'row\n'.repeat(100_000)}`);
+      await upload.answer;
+      const watching = app.watch(chatId);
+      await eventually('rows arrive', async () => ((await app.status(chatId))?.bytesRestored ?? 0) > 100);
+      upload.disconnect();
+      expect((await watching).at(-1)).toMatchObject({ state: 'FAILED', error: { code: 'UPLOAD_ABORTED' } });
+      await gone();
+    });
+
+    test.each(['deleteReplica(chatId: $id)', 'deleteChat(id: $id)'])('%s ends and removes it', async (mutation) => {
+      const chatId = await app.createChat();
+      await app.upload(chatId, ENDLESS);
+      const watching = app.watch(chatId);
+      await eventually('it has begun', async () => (await app.status(chatId))?.state !== 'QUEUED');
+      const { errors } = await app.graphql(`mutation($id: ID!) { ${mutation} }`, { id: chatId });
+      expect(errors).toBeUndefined();
+      expect((await watching).at(-1)?.state).toBe('CANCELLED');
+      expect(await app.status(chatId)).toBeNull();
+      await gone();
+    });
+
+    test('at every moment leaves nothing', async () => {
+      for (const moment of ['QUEUED', 'STARTING', 'SCHEMA', 'DATA', 'INDEXES', 'FINISHING']) {
+        const chatId = await app.createChat();
+        await app.upload(chatId, library);
+        await eventually(moment, async () => {
+          const now = await app.status(chatId);
+          return now?.state === moment || now?.step === moment || now?.state === 'READY';
+        });
+        await app.graphql('mutation($id: ID!) { deleteReplica(chatId: $id) }', { id: chatId });
+      }
+      await gone();
+    });
+
+    test('shutting down stops a restore cleanly', async () => {
+      const own = await startApp(setting.env);
+      const chatId = await own.createChat();
+      await own.upload(chatId, ENDLESS);
+      await eventually('it runs', async () => (await own.status(chatId))?.state === 'RESTORING');
+      await own.app.close();
+      expect(own.log.some((line) => line.includes('INTERRUPTED'))).toBe(true);
+      await gone(own.app.instance);
+    });
+
+    test('a replica that nobody uses expires', async () => {
+      const chatId = await app.createChat();
+      await app.replicate(chatId, 'create table t (a int);', { ttlSeconds: 1 });
+      await eventually('it expires', async () => (await app.status(chatId))?.state === 'EXPIRED');
+      const { errors } = await app.runQuery(chatId, 'select 1');
+      expect(errors?.[0]?.extensions).toMatchObject({ code: 'REPLICA_NOT_READY', state: 'EXPIRED' });
+      await gone();
+    });
+  });
+
+  describe(`a READY replica on engine ${engine}`, () => {
+    let chatId: string;
+
+    beforeAll(async () => {
+      chatId = await app.createChat();
+      await app.replicate(
+        chatId,
+        'create table t (id int primary key, v text); insert into t select i, i::text from generate_series(1, 2000) i;',
+      );
+    });
+    afterAll(async () => {
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+
+    test('answers a query and records it in the chat', async () => {
+      const { data } = await app.runQuery(chatId, 'select id, v from t order by id', { maxRows: 3 });
+      expect(data.runQuery).toMatchObject({
+        columns: ['id', 'v'],
+        rows: [
+          { id: 1, v: '1' },
+          { id: 2, v: '2' },
+          { id: 3, v: '3' },
+        ],
+        rowCount: 3,
+        truncated: true,
+      });
+      const messages = await app.graphql(
+        `query($id: ID!) { chat(id: $id) { messages { nodes { contentType content {
+          ... on QueryContent { sql } ... on TableContent { columns rows rowCount truncated } } } } } }`,
+        { id: chatId },
+      );
+      expect(messages.data.chat.messages.nodes).toEqual([
+        { contentType: 'QUERY', content: { sql: 'select id, v from t order by id' } },
+        { contentType: 'TABLE', content: { ...data.runQuery, durationMs: undefined, messages: undefined } },
+      ]);
+      const unrecorded = await app.runQuery(chatId, 'select 1', { record: false });
+      expect(unrecorded.data.runQuery.messages).toEqual([]);
+    });
+
+    test.each([
+      ['insert into t values (0)', '25006'],
+      ['create table u (a int)', '25006'],
+      ["select set_config('transaction_read_only', 'off', false)", '25001'],
+      ['select 1; delete from t', '42601'],
+      ['commit; delete from t', '42601'],
+      ['selekt 1', '42601'],
+    ])('refuses by default: %s', async (sql, sqlstate) => {
+      const { errors } = await app.runQuery(chatId, sql);
+      expect(errors?.[0]?.extensions).toMatchObject({ code: 'SQL_ERROR', sqlstate });
+      expect(await app.rows(chatId, 'select count(*) from t')).toEqual([[2000]]);
+    });
+
+    test('tells where a statement is wrong', async () => {
+      const { errors } = await app.runQuery(chatId, 'select idd from t');
+      expect(errors?.[0]?.extensions).toMatchObject({ code: 'SQL_ERROR', sqlstate: '42703', position: 8 });
+      expect(errors?.[0]?.extensions.hint).toContain('t.id');
+    });
+
+    test('lets one statement leave nothing behind for the next', async () => {
+      await app.runQuery(chatId, 'set session characteristics as transaction read write');
+      await app.runQuery(chatId, "set search_path = 'nowhere'");
+      for (let query = 0; query < 10; query += 1) {
+        expect(await app.rows(chatId, 'select count(*) from t')).toEqual([[2000]]);
+      }
+    });
+
+    test('stops a query when its time is up, also one that resists', async () => {
+      const { errors } = await app.runQuery(chatId, 'select pg_sleep(60)', { timeoutMs: 100 });
+      expect(errors?.[0]?.extensions.code).toBe('QUERY_TIMEOUT');
+      const stubborn = `do $$ begin loop begin perform pg_sleep(60);
+        exception when query_canceled then null; end; end loop; end $$`;
+      const resisted = await app.runQuery(chatId, stubborn, { timeoutMs: 100, access: 'READ_WRITE' });
+      expect(resisted.errors?.[0]?.extensions.code).toBe('QUERY_TIMEOUT');
+      expect(await app.rows(chatId, 'select 1')).toEqual([[1]]);
+    });
+
+    test('stops at its limits of rows and bytes', async () => {
+      const { data } = await app.runQuery(chatId, 'select generate_series(1, 1000000000)', { maxRows: 10 });
+      expect(data.runQuery).toMatchObject({ rowCount: 10, truncated: true });
+      const large = await app.runQuery(chatId, "select repeat('x', 200000000)");
+      expect(large.errors?.[0]?.extensions.code).toBe('QUOTA_EXCEEDED');
+      expect(await app.rows(chatId, 'select 1')).toEqual([[1]]);
+    });
+
+    test('can be written to and reset', async () => {
+      const { data } = await app.runQuery(chatId, 'delete from t where id > 10', { access: 'READ_WRITE' });
+      expect(data.runQuery).toMatchObject({ columns: [], rows: [], rowCount: 1990, truncated: false });
+      expect(await app.rows(chatId, 'select count(*) from t')).toEqual([[10]]);
+      await app.graphql('mutation($id: ID!) { resetReplica(chatId: $id) { chatId } }', { id: chatId });
+      expect(await app.rows(chatId, 'select count(*) from t')).toEqual([[2000]]);
+      const again = await app.runQuery(chatId, 'insert into t values (0)', { access: 'READ_WRITE' });
+      expect(again.data.runQuery.rowCount).toBe(1);
+    });
+
+    test('stays in use while another upload runs and when that one fails, and is swapped when it succeeds', async () => {
+      const upload = app.openUpload(chatId);
+      upload.write('create table other (a int);\n'.padEnd(2000));
+      await upload.answer;
+      expect(await app.rows(chatId, 'select count(*) > 0 from t')).toEqual([[true]]);
+      upload.write('selekt;');
+      upload.finish();
+      expect((await app.watch(chatId)).at(-1)?.state).toBe('FAILED');
+      expect(await app.rows(chatId, 'select count(*) > 0 from t')).toEqual([[true]]);
+      expect(await app.replicate(chatId, 'create table other (a int);')).toMatchObject({ state: 'READY' });
+      expect(await app.rows(chatId, 'select count(*) from other')).toEqual([[0]]);
+      const { errors } = await app.runQuery(chatId, 'select * from t');
+      expect(errors?.[0]?.extensions.sqlstate).toBe('42P01');
+      expect((await setting.leftovers(app.app.instance)).length).toBeGreaterThan(0);
+    });
+  });
+}
+
+/** Counted in the file itself: lines between `COPY table` (its partitions' too) and `\.`. */
+function rowsInDump(dump: string, table: string): number {
+  const blocks = dump.matchAll(
+    new RegExp(`^COPY public\\.${table}(?:_\\d+|_other)? \\([^)]*\\) FROM stdin;\\n([^]*?)^\\\\\\.$`, 'gm'),
+  );
+  return [...blocks].reduce((sum, [, rows]) => sum + (rows as string).split('\n').length - 1, 0);
+}
+
+function expectHistory(statuses: readonly Status[]): void {
+  expect(statuses.length).toBeGreaterThan(0);
+  statuses.slice(1).forEach((status, index) => {
+    const before = statuses[index] as Status;
+    expect(status.sequence).toBeGreaterThan(before.sequence);
+    expect(status.percent).toBeGreaterThanOrEqual(before.percent);
+    expect(status.bytesRestored).toBeGreaterThanOrEqual(before.bytesRestored);
+  });
+  expect(statuses.filter(({ percent }) => percent === 100).map(({ state }) => state)).toEqual(['READY']);
+}
+
+function states(statuses: readonly Status[]): string[] {
+  return [...new Set(statuses.map(({ state }) => state))];
+}
+
+function steps(statuses: readonly Status[]): string[] {
+  return [...new Set(statuses.flatMap(({ step }) => step ?? []))];
+}
