@@ -5,7 +5,6 @@ import { isPreflighted } from './http-guards.js';
 import { MultipartRequest, type UploadLimits } from './multipart.js';
 
 export type { FileUpload, UploadLimits } from './multipart.js';
-export { UploadAborted } from './upload-stream.js';
 
 /** Boundaries and part headers. */
 const MULTIPART_OVERHEAD = 64 * 1024;
