@@ -69,7 +69,8 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       health: () => ({ engine: engine.name }),
       examples: EXAMPLES,
     });
-    releasers.push(closeServer);
+    // Before the server closes its sockets, so that whoever watches a replication is told how it ended.
+    releasers.push(closeServer, () => replicas.close());
     return { instance, httpServer, engine, engineChoice: why, close };
   } catch (error) {
     await close();

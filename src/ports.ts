@@ -25,6 +25,8 @@ export interface ChatStore {
   messages(chatId: string, page: PageRequest): Promise<Page<Message> | undefined>;
 
   saveReplica(replica: Replica): Promise<boolean>;
+  /** Nothing comes between the reading that `change` is given and the writing of what it returns. */
+  updateReplica(chatId: string, change: (replica: Replica) => Replica): Promise<Replica | undefined>;
   replica(chatId: string): Promise<Replica | undefined>;
   deleteReplica(chatId: string): Promise<boolean>;
   close(): Promise<void>;

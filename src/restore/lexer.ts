@@ -776,6 +776,7 @@ function leads(next: Record<string, Lead>): ReadonlyMap<string, Lead> {
   return new Map(Object.entries(next));
 }
 
+/** Looking `undefined` up in the table would make V8 compile every look-up for the worst: a third of the speed. */
 function isIn(set: number, byte: number | undefined): boolean {
   return byte !== undefined && ((SETS[byte] as number) & set) !== 0;
 }

@@ -318,6 +318,14 @@ class Restore {
   }
 
   #checkComplete(): void {
+    if (this.target.session.getTransactionStatus() !== 'I') {
+      throw new RestoreFailure({
+        code: 'CUT_OFF',
+        message: 'the script ends inside a transaction that it began: nothing of it would stay',
+        line: this.#lexer.line,
+        hint: 'Add the missing COMMIT.',
+      });
+    }
     const { isPgDump, complete } = this.#lexer.header;
     if (!isPgDump || complete) return;
     const issue: RestoreIssue = {

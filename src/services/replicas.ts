@@ -1,8 +1,16 @@
 import type { Readable } from 'node:stream';
 import pg from 'pg';
 import type { Logger } from 'pino';
-import { messageOf, ReplichatError } from '../domain/errors.js';
-import { hasEnded, next, queued, type Replica, type ReplicationStatus, type RestoreIssue } from '../domain/replica.js';
+import { badInput, messageOf, ReplichatError } from '../domain/errors.js';
+import {
+  hasEnded,
+  next,
+  queued,
+  type Replica,
+  type ReplicationEvent,
+  type ReplicationStatus,
+  type RestoreIssue,
+} from '../domain/replica.js';
 import type { ChatStore, EventBus, ReplicaEngine, ReplicaServer, ServerStop } from '../ports.js';
 import { clientConfig } from '../postgres/connect.js';
 import { describeTenant, resetTenant, type Tenant, terminateBackend } from '../postgres/tenant.js';
@@ -44,6 +52,7 @@ interface Job {
 
 const REAP_INTERVAL_MS = 30_000;
 const EXPIRY_INTERVAL_MS = 1_000;
+const LONGEST_TTL_SECONDS = 365 * 86_400;
 const POOL_SIZE = 8;
 const POOL_IDLE_MS = 30_000;
 
@@ -102,7 +111,7 @@ export class ReplicaService {
   }
 
   #reserve(chatId: string): void {
-    if (this.#closed) throw new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later');
+    if (this.#closed) throw shuttingDown();
     if (this.#jobs.has(chatId)) {
       throw new ReplichatError(
         'CONFLICT',
@@ -121,6 +130,10 @@ export class ReplicaService {
   }
 
   async #accept(chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
+    const { ttlSeconds } = options;
+    if (ttlSeconds !== null && !(ttlSeconds >= 1 && ttlSeconds <= LONGEST_TTL_SECONDS)) {
+      throw badInput('ttlSeconds', `${ttlSeconds} is out of range; give 1 to ${LONGEST_TTL_SECONDS}`);
+    }
     const chat = await this.store.chat(chatId);
     if (!chat) throw chatNotFound(chatId);
     await this.engine.check();
@@ -138,11 +151,12 @@ export class ReplicaService {
       expiresAt: previous?.expiresAt ?? null,
     };
     if (!(await this.store.saveReplica(replica))) throw chatNotFound(chatId);
+    if (this.#closed) throw shuttingDown();
     await this.events.publish('replication', chatId, status);
 
     const logger = this.logger.child({ chatId });
     const replication = new Replication(status, (changed) => this.#announce(chatId, changed), logger);
-    const keep = (restored: RestoredServer) => this.#keep(chatId, restored, options.ttlSeconds);
+    const keep = (restored: RestoredServer) => this.#keep(chatId, restored, ttlSeconds);
     const { diskBytes, restoreTimeoutMs: timeoutMs } = this.limits;
     const ended = replication
       .run(chat, upload, this.engine, { onError: options.onError, diskBytes, timeoutMs }, keep)
@@ -157,16 +171,13 @@ export class ReplicaService {
   }
 
   async #announce(chatId: string, status: ReplicationStatus): Promise<void> {
-    const replica = await this.store.replica(chatId);
-    if (replica) await this.store.saveReplica({ ...replica, status });
+    await this.store.updateReplica(chatId, (replica) => ({ ...replica, status }));
     await this.events.publish('replication', chatId, status);
   }
 
   /** The swap: from here on queries go to the new server, and the earlier one goes. */
   async #keep(chatId: string, { server, tenant }: RestoredServer, ttlSeconds: number | null): Promise<void> {
     const facts = await describeTenant(server, tenant);
-    const replica = await this.store.replica(chatId);
-    if (!replica) throw chatNotFound(chatId);
     const earlier = this.#running.get(chatId);
     const running: Running = {
       server,
@@ -176,9 +187,16 @@ export class ReplicaService {
       ttlSeconds: ttlSeconds ?? this.limits.ttlSeconds,
       lastUsedAt: new Date(),
     };
+    const { lastUsedAt } = running;
+    const kept = await this.store.updateReplica(chatId, (replica) => ({
+      ...replica,
+      ...facts,
+      lastUsedAt,
+      expiresAt: expiry(running),
+    }));
+    if (!kept) throw chatNotFound(chatId);
     this.#running.set(chatId, running);
     server.stopped.then((stop) => this.#serverStopped(chatId, running, stop));
-    await this.store.saveReplica({ ...replica, ...facts, lastUsedAt: running.lastUsedAt, expiresAt: expiry(running) });
     if (earlier) await this.#dispose(earlier);
   }
 
@@ -201,31 +219,23 @@ export class ReplicaService {
     this.#running.delete(chatId);
     await this.#dispose(running);
     this.logger.warn({ chatId, reason: stop.reason }, `a replica stopped: ${stop.message}`);
-    await this.#change(chatId, (status) =>
-      status.state === 'READY'
-        ? next(status, { type: 'failed', error: { code: stop.reason, message: stop.message } }, new Date())
-        : status,
-    );
+    await this.#endReady(chatId, { type: 'failed', error: { code: stop.reason, message: stop.message } });
   }
 
-  async #change(chatId: string, change: (status: ReplicationStatus) => ReplicationStatus): Promise<void> {
-    const replica = await this.store.replica(chatId);
-    if (!replica) return;
-    const status = change(replica.status);
-    if (status === replica.status) return;
-    await this.store.saveReplica({ ...replica, status });
-    await this.events.publish('replication', chatId, status);
+  /** A running replica that ends is no longer READY; what a newer replication says of itself stays. */
+  async #endReady(chatId: string, event: ReplicationEvent): Promise<void> {
+    const end = (status: ReplicationStatus) => (status.state === 'READY' ? next(status, event, new Date()) : status);
+    const replica = await this.store.updateReplica(chatId, (replica) => ({ ...replica, status: end(replica.status) }));
+    if (replica) await this.events.publish('replication', chatId, replica.status);
   }
 
   /** The replica to query. Using it puts its expiry off. Throws REPLICA_NOT_READY or NOT_FOUND. */
   async use(chatId: string): Promise<LiveReplica> {
     const running = this.#running.get(chatId);
     if (!running) throw await this.#notReady(chatId);
-    running.lastUsedAt = new Date();
-    const replica = await this.store.replica(chatId);
-    if (replica) {
-      await this.store.saveReplica({ ...replica, lastUsedAt: running.lastUsedAt, expiresAt: expiry(running) });
-    }
+    const lastUsedAt = new Date();
+    running.lastUsedAt = lastUsedAt;
+    await this.store.updateReplica(chatId, (replica) => ({ ...replica, lastUsedAt, expiresAt: expiry(running) }));
     return running;
   }
 
@@ -315,10 +325,9 @@ export class ReplicaService {
     const running = (await this.use(chatId)) as Running;
     await resetTenant(running.server, running.tenant);
     const facts = await describeTenant(running.server, running.tenant);
-    const replica = await this.store.replica(chatId);
+    const replica = await this.store.updateReplica(chatId, (replica) => ({ ...replica, ...facts }));
     if (!replica) throw await this.#noReplica(chatId);
-    await this.store.saveReplica({ ...replica, ...facts });
-    return { ...replica, ...facts };
+    return replica;
   }
 
   /** The chat stays. Throws NOT_FOUND when there is no replica. */
@@ -353,9 +362,7 @@ export class ReplicaService {
       const expiresAt = expiry(running);
       if (!expiresAt || expiresAt > now) continue;
       this.#running.delete(chatId);
-      await this.#change(chatId, (status) =>
-        status.state === 'READY' ? next(status, { type: 'expired' }, now) : status,
-      );
+      await this.#endReady(chatId, { type: 'expired' });
       await this.#dispose(running);
       this.logger.info({ chatId }, 'replica expired');
     }
@@ -370,6 +377,10 @@ export class ReplicaService {
     this.#running.clear();
     await Promise.all(running.map((replica) => this.#dispose(replica)));
   }
+}
+
+function shuttingDown(): ReplichatError {
+  return new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later');
 }
 
 const CANCELLED = new ReplicationStopped('cancelled', {

@@ -149,8 +149,7 @@ export class Replication {
           onWarning: (issue) => this.#update({ type: 'warning', issue }),
         },
       );
-      // The planner's statistics, which are no part of a dump.
-      await session.query('ANALYZE');
+      await this.#analyze(session);
       await session.end();
       await sealTenant(server, tenant);
       return tenant;
@@ -159,6 +158,15 @@ export class Replication {
       signal.removeEventListener('abort', endSession);
       endSession();
     }
+  }
+
+  /** The planner's statistics, which are no part of a dump. An index's own function may fail here. */
+  async #analyze(session: pg.Client): Promise<void> {
+    await session.query('RESET ALL; RESET ROLE');
+    await session.query('ANALYZE').catch((error) => {
+      const message = `the planner's statistics could not be collected: ${messageOf(error)}`;
+      this.#update({ type: 'warning', issue: { code: 'ANALYZE_FAILED', message } });
+    });
   }
 
   #watchDisk(server: ReplicaServer, limit: number): NodeJS.Timeout {

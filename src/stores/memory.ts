@@ -69,6 +69,12 @@ export class MemoryChatStore implements ChatStore {
     return entry !== undefined;
   }
 
+  async updateReplica(chatId: string, change: (replica: Replica) => Replica): Promise<Replica | undefined> {
+    const entry = this.#chats.get(chatId);
+    if (entry?.replica) entry.replica = change(entry.replica);
+    return entry?.replica;
+  }
+
   async replica(chatId: string): Promise<Replica | undefined> {
     return this.#chats.get(chatId)?.replica;
   }

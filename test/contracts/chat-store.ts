@@ -386,6 +386,16 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         expect(await store.replica(id)).toEqual(changed);
       });
 
+      test('is changed on the ground of what it is, and only where there is one', async () => {
+        const { id } = await addChat();
+        const change = (replica: Replica) => ({ ...replica, sizeBytes: (replica.sizeBytes ?? 0) + 1 });
+        expect(await store.updateReplica(id, change)).toBeUndefined();
+        await store.saveReplica({ ...newReplica(id), sizeBytes: 0 });
+        await Promise.all(Array.from({ length: 20 }, () => store.updateReplica(id, change)));
+        expect((await store.replica(id))?.sizeBytes).toBe(20);
+        expect(await store.updateReplica(UNKNOWN, change)).toBeUndefined();
+      });
+
       test('is deleted once, without its chat', async () => {
         const { id } = await addChat();
         await store.saveReplica(newReplica(id));
