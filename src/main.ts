@@ -71,8 +71,14 @@ function wrapped(text: string): string {
   return text.replace(/(.{1,90})(?: |$)/g, '$1\n                ').trimEnd();
 }
 
+/** One line for what whoever starts the server can mend, the stack for the rest. */
+function complaint(error: unknown): string {
+  const { code, syscall, stack } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return `${messageOf(error)}; stop what listens there, or set PORT (0 takes a free one)`;
+  return error instanceof ConfigError || syscall === 'listen' ? messageOf(error) : (stack ?? messageOf(error));
+}
+
 main().catch((error) => {
-  const expected = error instanceof ConfigError || (error as NodeJS.ErrnoException).syscall === 'listen';
-  process.stderr.write(`${expected ? messageOf(error) : (error as Error).stack}\n`);
+  process.stderr.write(`${complaint(error)}\n`);
   process.exitCode = 1;
 });
