@@ -1,13 +1,19 @@
 import type { Example } from './graphiql.js';
 
-/** The first tabs of GraphiQL: a whole first session. */
+/** The first tabs of GraphiQL: a whole first session. Lines are as short as an editor is narrow. */
 export const EXAMPLES: readonly Example[] = [
   {
-    query: `# 1. A chat is about one PostgreSQL database. Nothing connects to it: a replica is made from your dump.
+    query: `# 1. A chat is about one PostgreSQL database.
+#    Nothing connects to that one: a replica
+#    is made from a dump of it.
 mutation CreateChat {
-  createChat(
-    input: { name: "My shop", host: "db.example.com", user: "shop", password: "secret", database: "shop" }
-  ) {
+  createChat(input: {
+    name: "Library"
+    host: "db.example.com"
+    user: "librarian"
+    password: "secret"
+    database: "library"
+  }) {
     id
     name
   }
@@ -15,9 +21,16 @@ mutation CreateChat {
 `,
   },
   {
-    query: `# 2. Choose a dump with the file picker above, put the chat's id into the variables, and run.
-mutation UploadReplica($chatId: ID!, $file: Upload!) {
-  uploadReplica(input: { chatId: $chatId, file: $file }) {
+    query: `# 2. Choose a dump at the top of the page,
+#    for example examples/library.sql.
+mutation UploadReplica(
+  $chatId: ID!
+  $file: Upload!
+) {
+  uploadReplica(input: {
+    chatId: $chatId
+    file: $file
+  }) {
     engine
     status {
       state
@@ -25,7 +38,7 @@ mutation UploadReplica($chatId: ID!, $file: Upload!) {
   }
 }
 `,
-    variables: '{ "chatId": "", "file": null }',
+    variables: '{\n  "chatId": "",\n  "file": ""\n}',
   },
   {
     query: `# 3. Watch it become a replica.
@@ -48,18 +61,28 @@ subscription Watch($chatId: ID!) {
   }
 }
 `,
-    variables: '{ "chatId": "" }',
+    variables: '{\n  "chatId": ""\n}',
   },
   {
     query: `# 4. Ask it something.
 mutation Ask($chatId: ID!) {
-  runQuery(input: { chatId: $chatId, sql: "select current_database(), version()" }) {
+  runQuery(input: {
+    chatId: $chatId
+    sql: """
+      SELECT relname AS name, reltuples AS rows
+      FROM pg_class
+      WHERE relkind = 'r' AND reltuples > 0
+        AND relname NOT LIKE 'pg_%'
+      ORDER BY reltuples DESC
+      LIMIT 5
+    """
+  }) {
     columns
     rows
     durationMs
   }
 }
 `,
-    variables: '{ "chatId": "" }',
+    variables: '{\n  "chatId": ""\n}',
   },
 ];
