@@ -86,7 +86,13 @@ export function validateChat(changes: ChatChanges): void {
 function requireText(field: string, value: string, what: string, longest: number): void {
   if (value.trim() === '') throw badInput(field, `is empty; give ${what}`);
   if (value.length > longest) throw badInput(field, `has ${value.length} characters; at most ${longest} are allowed`);
+  requireStorable(field, value);
+}
+
+/** What neither PostgreSQL nor a URL can hold. */
+function requireStorable(field: string, value: string): void {
   if (value.includes('\0')) throw badInput(field, 'contains a NUL character; remove it');
+  if (/\p{Surrogate}/u.test(value)) throw badInput(field, 'contains half a character (a lone surrogate); remove it');
 }
 
 /** May be empty: not every server asks for one. */
@@ -95,7 +101,7 @@ function requirePassword(password: string): void {
   if (length > LONGEST_PASSWORD) {
     throw badInput('password', `has ${length} characters; at most ${LONGEST_PASSWORD} are allowed`);
   }
-  if (password.includes('\0')) throw badInput('password', 'contains a NUL character; remove it');
+  requireStorable('password', password);
 }
 
 function requireHost(host: string): void {

@@ -14,6 +14,7 @@ import {
   Root,
   Subscription,
 } from 'type-graphql';
+import { badInput } from '../domain/errors.js';
 import type * as domain from '../domain/replica.js';
 import type { Context } from './context.js';
 import { ReplicaStateEnum, RestoreStepEnum } from './enums.js';
@@ -127,6 +128,7 @@ export class ReplicationStatusResolver {
     })
     last: number | null,
   ): RestoreIssue[] {
+    if (last !== null && last < 0) throw badInput('last', `${last} is out of range; give 0 or more`);
     return last === 0 ? [] : status.warnings.slice(-(last ?? 20));
   }
 

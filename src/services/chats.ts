@@ -6,6 +6,7 @@ import {
   type Environment,
   validateChat,
 } from '../domain/chat.js';
+import { ReplichatError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { type ContentInput, contentOf, type Message, type MessageContent, type Role } from '../domain/message.js';
 import { type Page, type PageArguments, pageRequest } from '../domain/pagination.js';
@@ -98,7 +99,7 @@ export class ChatService {
     const mailbox = new Mailbox<Message>({
       signal,
       capacity: UNREAD_MESSAGES,
-      overflow: () => new Error(`${UNREAD_MESSAGES} messages were left unread: the subscriber is too slow`),
+      overflow: tooSlow,
     });
     mailbox.onClose(this.events.subscribe('message', chatId, (message) => mailbox.push(message)));
     mailbox.onClose(
@@ -118,6 +119,14 @@ export class ChatService {
   #missing(chatId: string): never {
     throw chatNotFound(chatId);
   }
+}
+
+function tooSlow(): ReplichatError {
+  return new ReplichatError(
+    'QUOTA_EXCEEDED',
+    `more than ${UNREAD_MESSAGES} messages were left unread; subscribe again, and read what was missed in Chat.messages`,
+    { quota: 'unread messages' },
+  );
 }
 
 export function newMessage(chatId: string, role: Role, content: MessageContent): Message {

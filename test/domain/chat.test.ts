@@ -58,6 +58,7 @@ describe('validateChat', () => {
     ['a role of 63 bytes', { user: 'u'.repeat(63) }],
     ['a database of 63 bytes in 21 characters', { database: '漢'.repeat(21) }],
     ['an empty password', { password: '' }],
+    ['characters beyond 16 bits', { name: '😀', user: '😀', password: '😀' }],
     ['a password of 1024 characters', { password: 'p'.repeat(1024) }],
     ['awkward but possible names', { user: 'a "b" c', database: "it's/mine" }],
     ['the usual names', { user: 'postgres', database: 'postgres' }],
@@ -76,6 +77,7 @@ describe('validateChat', () => {
 
   const EMPTY_NAME = 'name: is empty; give the name of the chat';
   const BAD_HOST = 'host: is no host name or IP address; give it alone, without protocol, port or path';
+  const half = (field: string) => `${field}: contains half a character (a lone surrogate); remove it`;
   const badPort = (port: string) =>
     `port: ${port} is no TCP port; give one from 1 to 65535 (PostgreSQL's default is 5432)`;
   const badDatabase = (name: string) =>
@@ -126,6 +128,8 @@ describe('validateChat', () => {
     ["the replica's pristine copy", { database: 'replichat_pristine' }, badDatabase('replichat_pristine')],
     ['a long password', { password: 'p'.repeat(1025) }, 'password: has 1025 characters; at most 1024 are allowed'],
     ['a NUL in a password', { password: 'p\0' }, 'password: contains a NUL character; remove it'],
+    ['half a character in a user', { user: 'u\ud83d' }, half('user')],
+    ['half a character in a password', { password: '\ude00p' }, half('password')],
   ])('refuses %s, naming the field and the remedy', (_what, changes, message) => {
     const error = refusalOf(() => validateChat(changes));
     expect(error.code).toBe('BAD_USER_INPUT');
