@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
+
+const MiB = 1024 * 1024;
+/** UPLOAD_MB=1024 npm test -- test/faults/memory; `npm run faults` does that. */
+const UPLOAD_MB = Number(process.env.UPLOAD_MB ?? 300);
+const WARM_UP_MB = 5;
+const MAY_GROW_BY = 100 * MiB;
+const SAMPLE_MS = 50;
+const BOUNDARY = 'replichat-test-boundary';
+
+(process.platform === 'linux' ? describe : describe.skip)('the memory of the server', () => {
+  let build: Build;
+  let server: ServerProcess;
+
+  beforeAll(async () => {
+    build = await buildServer();
+    server = await ServerProcess.start(build, { REPLICA_ENGINE: 'embedded' });
+  });
+  afterAll(async () => {
+    await server?.shutDown();
+    await build?.remove();
+  });
+
+  test(
+    `stays within ${MAY_GROW_BY / MiB} MiB of its idle size while ${UPLOAD_MB} MB are uploaded and restored`,
+    async () => {
+      await replicate(WARM_UP_MB);
+      const idle = await residentBytes(server.pid);
+      let highest = idle;
+      const sampling = setInterval(async () => {
+        highest = Math.max(highest, await residentBytes(server.pid));
+      }, SAMPLE_MS);
+      const startedAt = performance.now();
+      const rows = await replicate(UPLOAD_MB).finally(() => clearInterval(sampling));
+      const seconds = (performance.now() - startedAt) / 1000;
+      const after = await residentBytes(server.pid);
+      process.stdout.write(
+        `\n${UPLOAD_MB} MB, ${rows} rows in ${seconds.toFixed(1)} s: the server had ${inMiB(idle)} when idle, ` +
+          `${inMiB(highest)} at most, ${inMiB(after)} afterwards\n\n`,
+      );
+      expect(highest - idle).toBeLessThan(MAY_GROW_BY);
+    },
+    60_000 + UPLOAD_MB * 500,
+  );
+
+  /** Resolves with the number of rows, all of which are in the replica. */
+  async function replicate(megabytes: number): Promise<number> {
+    const { client } = server;
+    const chatId = await client.createChat();
+    const watching = client.watch(chatId);
+    const rows = await upload(chatId, megabytes);
+    const last = (await watching).at(-1);
+    expect(last).toMatchObject({ state: 'READY', error: null });
+    expect(last?.bytesTotal).toBeGreaterThan(megabytes * 1e6);
+    expect(await client.rows(chatId, 'select count(*) from event')).toEqual([[rows]]);
+    await client.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    return rows;
+  }
+
+  /** The file is made while it is sent, no faster than the server takes it. */
+  async function upload(chatId: string, megabytes: number): Promise<number> {
+    const outgoing = request(server.client.url, {
+      method: 'POST',
+      headers: { 'content-type': `multipart/form-data; boundary=${BOUNDARY}`, 'apollo-require-preflight': 'true' },
+    });
+    outgoing.on('response', (response) => response.resume());
+    const block = Buffer.from(ROW.repeat(ROWS_PER_BLOCK));
+    const blocks = Math.ceil((megabytes * 1e6) / block.length);
+    await pipeline(Readable.from(multipartOf(chatId, block, blocks)), outgoing);
+    return blocks * ROWS_PER_BLOCK;
+  }
+});
+
+const ROW = `4711\t2024-02-29 12:34:56+00\tlent\t${'The quick brown fox jumps over the lazy dog. '.repeat(3)}\t\\N\n`;
+const ROWS_PER_BLOCK = 500;
+
+function* multipartOf(chatId: string, block: Buffer, blocks: number): Generator<Buffer | string> {
+  const query = 'mutation($input: UploadReplicaInput!) { uploadReplica(input: $input) { chatId } }';
+  const operations = JSON.stringify({ query, variables: { input: { chatId, file: null } } });
+  const part = (name: string, value: string) =>
+    `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+  yield part('operations', operations) + part('map', '{"file":["variables.input.file"]}');
+  yield `--${BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="dump.sql"\r\n\r\n`;
+  yield '--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.2\n\n';
+  yield 'CREATE TABLE public.event (id bigint, at timestamptz, kind text, note text, detail text);\n\n';
+  yield 'COPY public.event (id, at, kind, note, detail) FROM stdin;\n';
+  for (let count = 0; count < blocks; count += 1) yield block;
+  yield '\\.\n\n\nCREATE INDEX event_at ON public.event (at);\n\n--\n-- PostgreSQL database dump complete\n--\n';
+  yield `\r\n--${BOUNDARY}--\r\n`;
+}
+
+async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
+
+function inMiB(bytes: number): string {
+  return `${Math.round(bytes / MiB)} MiB`;
+}
