@@ -1,3 +1,6 @@
+// .ci/run wants the counts of the tests in a file.
+const counts = process.env.TEST_COUNTS;
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
@@ -19,4 +22,5 @@ export default {
   },
   testTimeout: 60_000,
   maxWorkers: 2,
+  reporters: ['default', ...(counts ? [['<rootDir>/.ci/count-tests.js', { file: counts }]] : [])],
 };
