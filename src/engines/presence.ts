@@ -4,7 +4,8 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const STALE_AFTER_MS = 60_000;
+/** Between its binding and its listening, a socket refuses connections like a dead one. */
+const STALE_AFTER_MS = 20_000;
 
 /** Where an instance can be reached for as long as its process lives, however that ends. */
 export function presencePath(instance: string): string {

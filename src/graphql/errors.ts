@@ -17,7 +17,9 @@ export function presentError(error: unknown, logger: Logger, requestId: string):
   }
   if (error instanceof GraphQLError) {
     const code = requestErrorCode(error);
-    if (code !== undefined) return { message: error.message, ...place(error), extensions: extensionsOf(error, code) };
+    if (code !== undefined) {
+      return { message: withoutValue(error), ...place(error), extensions: extensionsOf(error, code) };
+    }
   }
   logger.error({ err: cause, requestId, path: place(error).path }, 'internal error');
   return {
@@ -57,6 +59,25 @@ function isVariableError({ nodes, message }: GraphQLError): boolean {
     nodes?.[0]?.kind === Kind.VARIABLE_DEFINITION &&
     /^Variable "\$\w+" (got invalid value|has invalid value|of required type|of non-null type)/.test(message)
   );
+}
+
+/**
+ * GraphQL quotes a value that it refuses, and of a variable all of the object around it: a password may stand there.
+ * What remains says where it is, and what is wrong.
+ */
+function withoutValue(error: GraphQLError): string {
+  const { message, originalError } = error;
+  const reason = originalError?.message;
+  const quoted = reason !== undefined && isVariableError(error) && message.endsWith(`; ${reason}`);
+  return (quoted ? `${prefaceOf(message, reason)}; ${reason}` : message)
+    .replace(/( cannot represent [^:]+): .*$/s, '$1.')
+    .replace(/(Expected value of type "[^"]+"), found .*$/s, '$1.');
+}
+
+function prefaceOf(message: string, reason: string): string {
+  const variable = /^Variable "\$(\w+)"/.exec(message)?.[1];
+  const path = / at "([\w.[\]]+)"$/.exec(message.slice(0, -reason.length - 2))?.[1] ?? variable;
+  return `Variable "$${variable}" got an invalid value at "${path}"`;
 }
 
 function extensionsOf(error: GraphQLError, code: string): Record<string, unknown> {

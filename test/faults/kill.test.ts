@@ -14,11 +14,6 @@ import { Remains } from './remains.js';
 const KILLS = Number(process.env.KILLS ?? 3);
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const GONE_WITHIN_MS = 60_000;
-/**
- * The socket file of an instance that was killed before it had made anything: presence.ts leaves it for a minute, and
- * the round of the reaper after that removes it, about 61 s after the kill.
- */
-const SOCKET_GONE_WITHIN_MS = 75_000;
 const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
 
 let build: Build;
@@ -94,7 +89,7 @@ function describeKills(engine: string, env: Record<string, string>, docker?: Doc
         );
       await gone('nothing but a socket is left', (what) => what.every(isPresence), GONE_WITHIN_MS);
       const goneMs = performance.now() - killedAt;
-      await gone('nothing is left', (what) => what.length === 0, SOCKET_GONE_WITHIN_MS);
+      await gone('nothing is left', (what) => what.length === 0, GONE_WITHIN_MS);
       const socketGoneMs = performance.now() - killedAt;
       return { phase, afterMs, moment: momentOf(seen), left: summaryOf(left), restartMs, goneMs, socketGoneMs };
     }
@@ -137,7 +132,7 @@ function describeKills(engine: string, env: Record<string, string>, docker?: Doc
         // Nor has anything appeared late: the Docker Engine may still be making what a killed server asked for.
         expect(await remains.look()).toEqual([]);
       },
-      120_000 + KILLS * (SOCKET_GONE_WITHIN_MS + 30_000),
+      120_000 + KILLS * (GONE_WITHIN_MS + 30_000),
     );
   });
 }
