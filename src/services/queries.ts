@@ -50,7 +50,8 @@ export class QueryService {
     const replica = await this.replicas.use(request.chatId);
     const startedAt = performance.now();
     const result = await inSession(replica, request, signal, (client) => runOne(client, request));
-    const answer = { ...result, durationMs: performance.now() - startedAt };
+    const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
+    const answer = { ...result, durationMs };
     return { ...answer, messages: request.record ? await this.#record(request, result) : [] };
   }
 
