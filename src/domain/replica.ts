@@ -92,11 +92,11 @@ export function hasEnded(state: ReplicaState): boolean {
   return state === 'READY' || MAY_FOLLOW[state].length === 0;
 }
 
-/** The first snapshot of a replication that has been accepted. */
-export function queued(chatId: string, previous: ReplicationStatus | undefined, at: Date): ReplicationStatus {
+/** The first snapshot of a replication that has been accepted; `lastSequence` is 0 for the first of its chat. */
+export function queued(chatId: string, lastSequence: number, at: Date): ReplicationStatus {
   return {
     chatId,
-    sequence: (previous?.sequence ?? 0) + 1,
+    sequence: lastSequence + 1,
     state: 'QUEUED',
     step: null,
     percent: 0,

@@ -78,9 +78,9 @@ export class ReplicaResolver {
       description: 'Only those with this in a name or comment of theirs or of a column; case does not matter.',
     })
     search: string | null,
-    @Ctx() { queries }: Context,
+    @Ctx() { queries, signal }: Context,
   ): Promise<Table[]> {
-    return queries.tables(replica.chatId, search ?? null) as unknown as Promise<Table[]>;
+    return queries.tables(replica.chatId, search ?? null, signal) as unknown as Promise<Table[]>;
   }
 
   @Mutation(() => Replica, {

@@ -8,6 +8,20 @@ type Callback = (error?: Error | null) => void;
 /** How long a server may take to hang up after we have said goodbye. */
 const LINGER_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 30_000;
+/**
+ * Of an answer to one request. node-postgres makes a string of every field, throws where nobody catches it when that is
+ * longer than V8 allows (512 MB), and gathers rows and notices in memory.
+ */
+export const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** What a session breaks with when the server answers more than MOST_ANSWER_BYTES. */
+export class AnswerTooLarge extends Error {
+  override readonly name = 'AnswerTooLarge';
+
+  constructor() {
+    super(`the answer is larger than ${MOST_ANSWER_BYTES / 1024 ** 2} MiB`);
+  }
+}
 
 /** For pg.Client and pg.Pool: every connection runs through `server.open()`, none through an address. */
 export function clientConfig(
@@ -30,6 +44,7 @@ export function clientConfig(
 /** What node-postgres takes for its net.Socket. */
 class ReplicaSocket extends Duplex {
   #inner: Duplex | undefined;
+  #answered = 0;
   #linger: NodeJS.Timeout | undefined;
 
   constructor(private readonly server: Opener) {
@@ -67,8 +82,10 @@ class ReplicaSocket extends Duplex {
       return;
     }
     this.#inner = inner;
-    inner.on('data', (chunk) => {
-      if (!this.push(chunk)) inner.pause();
+    inner.on('data', (chunk: Buffer) => {
+      this.#answered += chunk.length;
+      if (this.#answered > MOST_ANSWER_BYTES) this.destroy(new AnswerTooLarge());
+      else if (!this.push(chunk)) inner.pause();
     });
     inner.on('end', () => this.push(null));
     inner.on('close', () => {
@@ -82,6 +99,7 @@ class ReplicaSocket extends Duplex {
   }
 
   override _write(chunk: Buffer, encoding: BufferEncoding, callback: Callback): void {
+    this.#answered = 0;
     if (this.#inner) this.#inner.write(chunk, encoding, callback);
     else callback(new Error('the connection to the replica is not open'));
   }

@@ -6,9 +6,15 @@ import { clientConfig } from './connect.js';
 
 /** What the database is called right after the restore, while the chat's own one is written to. */
 const PRISTINE = 'replichat_pristine';
+/** A copy of it on its way to become the chat's own. */
+const RENEWED = 'replichat_renewed';
 /** Of 40 (max_connections): room for queries, never for a connection bomb. */
 const ROLE_CONNECTIONS = 24;
 const MOST_ROLES = 1000;
+/** What the chat holds locked, the administrator does not wait for. */
+const ADMIN_LOCK_MS = 10_000;
+/** The longest is the copy of a database. */
+const ADMIN_QUERY_MS = 600_000;
 
 /**
  * Extensions that PostgreSQL lets only a superuser create, that do not reach out of the database, and that the
@@ -85,26 +91,33 @@ export async function createAllowedExtension(
 /** Undoes what a dump may have done to lock its own role out, and keeps the state of now for `resetTenant`. */
 export async function sealTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
   await asAdmin(server, async (admin) => {
-    await admin.query(`ALTER ROLE ${quote(tenant.user)} ${roleAttributes(tenant)}`);
-    await admin.query(`ALTER ROLE ${quote(tenant.user)} RESET ALL`);
-    await admin.query(
-      `ALTER DATABASE ${quote(tenant.database)} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false`,
-    );
-    await admin.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${quote(tenant.database)} TO ${quote(tenant.user)}`);
-    await endSessions(admin, tenant.database);
+    await repair(admin, tenant);
+    await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [tenant.database]);
     await admin.query(`CREATE DATABASE ${PRISTINE} TEMPLATE ${quote(tenant.database)} IS_TEMPLATE true`);
     await admin.query(`ALTER DATABASE ${PRISTINE} ALLOW_CONNECTIONS false`);
   });
 }
 
-/** Back to the state of `sealTenant`. Ends every session in the chat's database. */
+/** Back to the state of `sealTenant`. Ends every session in the chat's database. Fails with nothing lost. */
 export async function resetTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
+  const database = quote(tenant.database);
   await asAdmin(server, async (admin) => {
-    await admin.query(`DROP DATABASE IF EXISTS ${quote(tenant.database)} WITH (FORCE)`);
-    await admin.query(
-      `CREATE DATABASE ${quote(tenant.database)} TEMPLATE ${PRISTINE} OWNER ${quote(tenant.user)} IS_TEMPLATE false`,
-    );
+    await admin.query(`DROP DATABASE IF EXISTS ${RENEWED}`);
+    await admin.query(`CREATE DATABASE ${RENEWED} TEMPLATE ${PRISTINE} OWNER ${quote(tenant.user)} IS_TEMPLATE false`);
+    await admin.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
+    await admin.query(`ALTER DATABASE ${RENEWED} RENAME TO ${database}`);
+    await repair(admin, tenant);
   });
+}
+
+/** The role and its database let the chat in again, whatever it has done to them. */
+async function repair(admin: pg.Client, tenant: Tenant): Promise<void> {
+  const [role, database] = [quote(tenant.user), quote(tenant.database)];
+  await admin.query(`ALTER ROLE ${role} ${roleAttributes(tenant)}`);
+  await admin.query(`ALTER ROLE ${role} RESET ALL`);
+  await admin.query(`ALTER ROLE ${role} IN DATABASE ${database} RESET ALL`);
+  await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false`);
+  await admin.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${database} TO ${role}`);
 }
 
 /** What the server says of itself and of how much room the chat's database takes. */
@@ -138,17 +151,17 @@ export async function terminateBackend(server: ReplicaServer, processId: number)
   await asAdmin(server, (admin) => admin.query('SELECT pg_terminate_backend($1)', [processId]));
 }
 
-async function endSessions(admin: pg.Client, database: string): Promise<void> {
-  await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database]);
-}
-
 /** From the maintenance database, where no chat's object can be lying in wait on the search path. */
 async function asAdmin<T>(
   server: ReplicaServer,
   work: (admin: pg.Client) => Promise<T>,
   database = server.admin.database,
 ): Promise<T> {
-  const admin = new pg.Client(clientConfig(server, { ...server.admin, database }));
+  const admin = new pg.Client({
+    ...clientConfig(server, { ...server.admin, database }),
+    lock_timeout: ADMIN_LOCK_MS,
+    query_timeout: ADMIN_QUERY_MS,
+  });
   admin.on('error', () => {});
   try {
     await admin.connect();

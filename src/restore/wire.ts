@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { Client, DatabaseError, Submittable } from 'pg';
 
@@ -32,8 +31,8 @@ export class CopyIn {
 
   /** Resolves when the socket takes more. `rows` may end anywhere within a row. */
   async write(rows: Buffer): Promise<void> {
+    if (!this.query.failure && !this.query.send('d', rows)) await this.query.drained();
     if (this.query.failure) throw this.query.failure;
-    if (!this.query.send('d', rows)) await Promise.race([drained(this.query.stream), this.query.ended]);
   }
 
   /** Resolves when the server has stored all rows. */
@@ -43,21 +42,13 @@ export class CopyIn {
   }
 }
 
-async function drained(stream: Duplex): Promise<void> {
-  const listening = new AbortController();
-  const closed = once(stream, 'close', { signal: listening.signal });
-  const drain = once(stream, 'drain', { signal: listening.signal });
-  closed.catch(() => {});
-  drain.catch(() => {});
-  await Promise.race([drain, closed]);
-  listening.abort();
-}
-
 class RawQuery implements Submittable {
   readonly ended: Promise<void>;
   readonly copyReady: Promise<void>;
   failure: Error | undefined;
   #connection: Connection | undefined;
+  #completed = false;
+  #stopWaiting: (() => void) | undefined;
   #succeed!: () => void;
   #fail!: (error: Error) => void;
   #startCopy!: () => void;
@@ -78,6 +69,19 @@ class RawQuery implements Submittable {
   get stream(): Duplex {
     if (!this.#connection) throw new Error('the statement has not been sent yet');
     return this.#connection.stream;
+  }
+
+  /** Resolves when the socket takes more, or never will: then there is a `failure`. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#stopWaiting = undefined;
+        this.stream.off('drain', done);
+        resolve();
+      };
+      this.#stopWaiting = done;
+      this.stream.on('drain', done);
+    });
   }
 
   /** Returns false when the socket's buffer is full. */
@@ -101,7 +105,13 @@ class RawQuery implements Submittable {
 
   handleRowDescription(): void {}
   handleDataRow(): void {}
-  handleCommandComplete(): void {}
+
+  /** The lexer's idea of where a statement ends must be the server's. */
+  handleCommandComplete(): void {
+    if (this.#completed) this.handleError(new Error('the server found a second statement where there should be one'));
+    this.#completed = true;
+  }
+
   handleEmptyQuery(): void {}
   handleCopyData(): void {}
 
@@ -111,8 +121,9 @@ class RawQuery implements Submittable {
   }
 
   handleError(error: DatabaseError | Error): void {
-    this.failure = error;
+    this.failure ??= error;
     this.#fail(error);
+    this.#stopWaiting?.();
   }
 
   handleReadyForQuery(): void {

@@ -51,8 +51,9 @@ export class ChatService {
 
   async delete(id: string): Promise<void> {
     await this.chat(id);
-    await this.replicas.removeWithChat(id);
-    if (!(await this.store.deleteChat(id))) this.#missing(id);
+    await this.replicas.removeWithChat(id, async () => {
+      if (!(await this.store.deleteChat(id))) this.#missing(id);
+    });
     await this.events.publish('removed', id, { chatDeleted: true });
   }
 

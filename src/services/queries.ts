@@ -1,11 +1,12 @@
-import type { DatabaseError, QueryResult as PgResult, PoolClient } from 'pg';
+import type { QueryResult as PgResult, PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
-import { badInput, messageOf, ReplichatError } from '../domain/errors.js';
+import { badInput } from '../domain/errors.js';
 import type { Message, Row } from '../domain/message.js';
 import { readTables, type Table } from '../postgres/catalog.js';
 import { jsonTypes, uniqueNames } from '../postgres/values.js';
 import { type ChatService, newMessage } from './chats.js';
-import type { LiveReplica, ReplicaService } from './replicas.js';
+import type { ReplicaService } from './replicas.js';
+import { inSession } from './session.js';
 
 export interface QueryRequest {
   readonly chatId: string;
@@ -29,9 +30,7 @@ export interface QueryAnswer {
 const MOST_ROWS = 10_000;
 const LONGEST_TIMEOUT_MS = 600_000;
 const LONGEST_SQL = 1024 * 1024;
-const MOST_RESULT_BYTES = 64 * 1024 * 1024;
-/** How long a query may take to heed its cancellation before its backend is ended. */
-const GRACE_MS = 1_000;
+const CATALOG_TIMEOUT_MS = 15_000;
 
 /** Queries on a chat's replica. */
 export class QueryService {
@@ -47,9 +46,10 @@ export class QueryService {
    */
   async run(request: QueryRequest, signal: AbortSignal): Promise<QueryAnswer> {
     validate(request);
-    const replica = await this.replicas.use(request.chatId);
     const startedAt = performance.now();
-    const result = await inSession(replica, request, signal, (client) => runOne(client, request));
+    const result = await this.replicas.use(request.chatId, (replica) =>
+      inSession(replica, request.timeoutMs, signal, (client) => runOne(client, request)),
+    );
     const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
     const answer = { ...result, durationMs };
     return { ...answer, messages: request.record ? await this.#record(request, result) : [] };
@@ -67,15 +67,11 @@ export class QueryService {
     return messages;
   }
 
-  /** Throws NOT_FOUND or REPLICA_NOT_READY. */
-  async tables(chatId: string, search: string | null): Promise<Table[]> {
-    const replica = await this.replicas.use(chatId);
-    const client = await replica.pool.connect();
-    try {
-      return await readTables(client, search);
-    } finally {
-      client.release();
-    }
+  /** Throws NOT_FOUND, REPLICA_NOT_READY, QUERY_TIMEOUT or QUOTA_EXCEEDED. */
+  async tables(chatId: string, search: string | null, signal: AbortSignal): Promise<Table[]> {
+    return this.replicas.use(chatId, (replica) =>
+      inSession(replica, CATALOG_TIMEOUT_MS, signal, (client) => readTables(client, search)),
+    );
   }
 }
 
@@ -98,88 +94,16 @@ interface StatementResult {
   readonly truncated: boolean;
 }
 
-/** Gives a connection for one statement, and watches over it: its time, its bytes, and whether its client is there. */
-async function inSession<T>(
-  replica: LiveReplica,
-  { timeoutMs }: QueryRequest,
-  signal: AbortSignal,
-  work: (client: PoolClient) => Promise<T>,
-): Promise<T> {
-  signal.throwIfAborted();
-  const client = await connect(replica);
-  let ended: ReplichatError | undefined;
-  const end = (reason: ReplichatError) => {
-    ended ??= reason;
-    // Its connection breaks, which ends the work; a backend that is gone already needs no ending.
-    replica.endBackend(processIdOf(client)).catch(() => {});
-  };
-  const stream = client.connection.stream;
-  let bytes = 0;
-  const count = (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > MOST_RESULT_BYTES) {
-      end(tooLarge());
-      stream.destroy();
-    }
-  };
-  const abandoned = () => end(new ReplichatError('QUERY_TIMEOUT', 'the client has gone'));
-  const deadline = setTimeout(() => end(timedOut(timeoutMs)), timeoutMs + GRACE_MS);
-  stream.on('data', count);
-  signal.addEventListener('abort', abandoned, { once: true });
-  try {
-    const result = await work(client);
-    release(client);
-    return result;
-  } catch (error) {
-    const failure = ended ?? errorOf(error, timeoutMs);
-    release(client, ended ?? (isServerError(error) ? undefined : failure));
-    throw failure;
-  } finally {
-    clearTimeout(deadline);
-    signal.removeEventListener('abort', abandoned);
-    stream.off('data', count);
-  }
-}
-
-/** From BackendKeyData; @types/pg leaves it out. */
-function processIdOf(client: PoolClient): number {
-  return (client as unknown as { processID: number }).processID;
-}
-
-async function connect(replica: LiveReplica): Promise<PoolClient> {
-  try {
-    return await replica.pool.connect();
-  } catch (error) {
-    if (isServerError(error)) throw errorOf(error, 0);
-    throw new ReplichatError('REPLICA_NOT_READY', `the replica does not answer: ${messageOf(error)}`, { state: null });
-  }
-}
-
-/** Back to the pool as if it were new; the caller need not wait for that. */
-function release(client: PoolClient, broken?: Error): void {
-  if (broken) {
-    client.release(broken);
-    return;
-  }
-  const renewed = (async () => {
-    if (client.getTransactionStatus() !== 'I') await client.query('ROLLBACK');
-    await client.query('DISCARD ALL');
-  })();
-  renewed.then(
-    () => client.release(),
-    (error) => client.release(error),
-  );
-}
-
 /** By the extended protocol, which takes one statement only, and through a portal, which hands out so many rows. */
 async function runOne(client: PoolClient, { sql, access, maxRows, timeoutMs }: QueryRequest): Promise<StatementResult> {
   await client.query(
     `BEGIN ${access === 'READ_ONLY' ? 'READ ONLY' : 'READ WRITE'}; SET LOCAL statement_timeout = ${timeoutMs}`,
   );
-  const cursor = client.query(new Cursor<unknown[]>(sql, [], { rowMode: 'array', types: jsonTypes }));
+  const cursor = client.query(new StatementCursor(sql, [], { rowMode: 'array', types: jsonTypes }));
   const { rows, result } = await read(cursor, maxRows + 1);
   await cursor.close();
-  await client.query('COMMIT');
+  // Before PostgreSQL 16, large objects could be written in a read-only transaction.
+  await client.query(access === 'READ_ONLY' ? 'ROLLBACK' : 'COMMIT');
   const columns = uniqueNames(result.fields.map((field) => field.name));
   const kept = rows.slice(0, maxRows);
   return {
@@ -188,6 +112,26 @@ async function runOne(client: PoolClient, { sql, access, maxRows, timeoutMs }: Q
     rowCount: columns.length > 0 ? kept.length : (result.rowCount ?? 0),
     truncated: rows.length > maxRows,
   };
+}
+
+/** pg-cursor knows nothing of COPY, whose messages would find no handler and end the process. */
+class StatementCursor extends Cursor<unknown[]> {
+  #refused = false;
+
+  handleCopyInResponse(): void {
+    this.#refuse();
+  }
+
+  handleCopyData(): void {
+    this.#refuse();
+  }
+
+  #refuse(): void {
+    if (this.#refused) return;
+    this.#refused = true;
+    const error = badInput('sql', 'COPY to or from the client is not possible here; use SELECT or INSERT');
+    (this as unknown as { handleError(error: Error): void }).handleError(error);
+  }
 }
 
 /** Cursor's promise leaves out the columns and the count. */
@@ -205,39 +149,4 @@ function fitting(rows: readonly Row[], maxBytes: number): Row[] {
     return bytes > maxBytes;
   });
   return rows.slice(0, end === -1 ? rows.length : end);
-}
-
-function isServerError(error: unknown): error is DatabaseError {
-  return (error as DatabaseError).severity === 'ERROR';
-}
-
-function errorOf(error: unknown, timeoutMs: number): Error {
-  if (!isServerError(error)) {
-    return new ReplichatError(
-      'REPLICA_NOT_READY',
-      `the connection to the replica broke during the query: ${messageOf(error)}; query again, or upload again if it is gone`,
-      { state: null },
-      { cause: error },
-    );
-  }
-  const { code, message, detail, hint, position } = error;
-  if (code === '57014') return timedOut(timeoutMs);
-  const facts = { sqlstate: code, position: position === undefined ? null : Number(position), detail, hint };
-  return new ReplichatError('SQL_ERROR', message, facts);
-}
-
-function timedOut(timeoutMs: number): ReplichatError {
-  return new ReplichatError(
-    'QUERY_TIMEOUT',
-    `the query was stopped after ${timeoutMs} ms; make it cheaper or raise timeoutMs`,
-    { timeoutMs },
-  );
-}
-
-function tooLarge(): ReplichatError {
-  return new ReplichatError(
-    'QUOTA_EXCEEDED',
-    `the rows are larger than ${MOST_RESULT_BYTES / 1024 ** 2} MiB; select fewer or smaller columns, or lower maxRows`,
-    { quota: 'result bytes' },
-  );
 }

@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import type { Chat } from '../domain/chat.js';
 import { badInput, messageOf, ReplichatError } from '../domain/errors.js';
 import {
   hasEnded,
@@ -11,10 +13,11 @@ import {
   type ReplicationStatus,
   type RestoreIssue,
 } from '../domain/replica.js';
-import type { ChatStore, EventBus, ReplicaEngine, ReplicaServer, ServerStop } from '../ports.js';
+import type { ChatStore, EventBus, ReplicaEngine, ReplicaServer } from '../ports.js';
 import { clientConfig } from '../postgres/connect.js';
 import { describeTenant, resetTenant, type Tenant, terminateBackend } from '../postgres/tenant.js';
 import { sniff } from '../restore/sniff.js';
+import { diskIssue, watchDisk } from './disk.js';
 import { Mailbox } from './mailbox.js';
 import { type DumpUpload, Replication, ReplicationStopped, type RestoredServer } from './replication.js';
 
@@ -42,16 +45,34 @@ export interface LiveReplica extends RestoredServer {
 
 interface Running extends LiveReplica {
   readonly ttlSeconds: number | null;
+  /** Uses under way; while there are any, it does not expire, and its disk is watched. */
+  uses: number;
   lastUsedAt: Date;
+  watching: AbortController | undefined;
+  resetting: Promise<void> | undefined;
 }
 
-interface Job {
-  readonly replication: Replication;
+/** What a chat is busy with: a replication from the first look at its upload to its end, or the removal of its replica. */
+class Job {
+  readonly controller = new AbortController();
   readonly ended: Promise<void>;
+  /** Replaced by the replication's server, and still to be removed. */
+  replaced: Running | undefined;
+  end!: () => void;
+
+  constructor() {
+    this.ended = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
 }
 
 const REAP_INTERVAL_MS = 30_000;
+/** How long connections may take to end after their server is gone. */
+const POOL_END_MS = 5_000;
 const EXPIRY_INTERVAL_MS = 1_000;
+/** What nobody has used for so long does not grow. */
+const DISK_WATCH_IDLE_MS = 10_000;
 const LONGEST_TTL_SECONDS = 365 * 86_400;
 const POOL_SIZE = 8;
 const POOL_IDLE_MS = 30_000;
@@ -59,8 +80,9 @@ const POOL_IDLE_MS = 30_000;
 /** The rules of replicas: one replication at a time per chat, an earlier replica in use until the new one is READY. */
 export class ReplicaService {
   readonly #running = new Map<string, Running>();
-  /** A chat is in here from the moment its upload is looked at; `undefined` until it is accepted. */
-  readonly #jobs = new Map<string, Job | undefined>();
+  readonly #jobs = new Map<string, Job>();
+  /** Of replications whose record is deleted, by chat: the numbers go on from there. */
+  readonly #lastSequence = new Map<string, number>();
   readonly #timers: NodeJS.Timeout[] = [];
   #closed = false;
 
@@ -82,7 +104,10 @@ export class ReplicaService {
     await reap();
     this.#timers.push(
       setInterval(reap, REAP_INTERVAL_MS),
-      setInterval(() => this.#expire(), EXPIRY_INTERVAL_MS),
+      setInterval(
+        () => this.#expire().catch((error) => this.logger.error({ err: error }, 'expiry failed')),
+        EXPIRY_INTERVAL_MS,
+      ),
     );
   }
 
@@ -96,22 +121,20 @@ export class ReplicaService {
    * nothing has changed.
    */
   async accept(chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
+    let job: Job | undefined;
     try {
-      this.#reserve(chatId);
-      try {
-        return await this.#accept(chatId, file, options);
-      } catch (error) {
-        this.#jobs.delete(chatId);
-        throw error;
-      }
+      job = this.#reserve(chatId);
+      return await this.#accept(job, chatId, file, options);
     } catch (error) {
       file.destroy();
-      throw error;
+      if (job) this.#leave(chatId, job);
+      throw job?.controller.signal.aborted ? endedEarly(job.controller.signal.reason) : error;
     }
   }
 
-  #reserve(chatId: string): void {
-    if (this.#closed) throw shuttingDown();
+  /** Takes the chat's only place for what it is busy with. */
+  #reserve(chatId: string): Job {
+    if (this.#closed) throw endedEarly(INTERRUPTED);
     if (this.#jobs.has(chatId)) {
       throw new ReplichatError(
         'CONFLICT',
@@ -126,20 +149,30 @@ export class ReplicaService {
         { quota: 'replicas' },
       );
     }
-    this.#jobs.set(chatId, undefined);
+    const job = new Job();
+    this.#jobs.set(chatId, job);
+    return job;
   }
 
-  async #accept(chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
+  #leave(chatId: string, job: Job): void {
+    this.#jobs.delete(chatId);
+    job.end();
+  }
+
+  async #accept(job: Job, chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
     const { ttlSeconds } = options;
     if (ttlSeconds !== null && !(ttlSeconds >= 1 && ttlSeconds <= LONGEST_TTL_SECONDS)) {
       throw badInput('ttlSeconds', `${ttlSeconds} is out of range; give 1 to ${LONGEST_TTL_SECONDS}`);
     }
+    const { signal } = job.controller;
+    const stopUpload = () => file.destroy();
+    signal.addEventListener('abort', stopUpload, { once: true });
     const chat = await this.store.chat(chatId);
     if (!chat) throw chatNotFound(chatId);
     await this.engine.check();
     const upload: DumpUpload = { ...(await inspect(file)), rest: file, expectedBytes: options.expectedBytes };
     const previous = await this.store.replica(chatId);
-    const status = queued(chatId, previous?.status, new Date());
+    const status = queued(chatId, previous?.status.sequence ?? this.#lastSequence.get(chatId) ?? 0, new Date());
     const replica: Replica = {
       chatId,
       status,
@@ -150,24 +183,33 @@ export class ReplicaService {
       lastUsedAt: status.at,
       expiresAt: previous?.expiresAt ?? null,
     };
+    signal.throwIfAborted();
     if (!(await this.store.saveReplica(replica))) throw chatNotFound(chatId);
-    if (this.#closed) throw shuttingDown();
-    await this.events.publish('replication', chatId, status);
-
-    const logger = this.logger.child({ chatId });
-    const replication = new Replication(status, (changed) => this.#announce(chatId, changed), logger);
-    const keep = (restored: RestoredServer) => this.#keep(chatId, restored, ttlSeconds);
-    const { diskBytes, restoreTimeoutMs: timeoutMs } = this.limits;
-    const ended = replication
-      .run(chat, upload, this.engine, { onError: options.onError, diskBytes, timeoutMs }, keep)
-      .finally(() => {
-        this.#jobs.delete(chatId);
-        const { state, error } = replication.status;
-        logger.info({ state, code: error?.code }, 'replication ended');
-      });
-    this.#jobs.set(chatId, { replication, ended });
-    logger.info('replication accepted');
+    signal.removeEventListener('abort', stopUpload);
+    this.#replicate(job, chat, upload, status, options);
     return replica;
+  }
+
+  /** In the background. From here on the status tells what becomes of it. */
+  #replicate(job: Job, chat: Chat, upload: DumpUpload, status: ReplicationStatus, options: UploadOptions): void {
+    const logger = this.logger.child({ chatId: chat.id });
+    const announce = (changed: ReplicationStatus) => this.#announce(chat.id, changed);
+    const replication = new Replication(status, job.controller, announce, logger);
+    const { diskBytes, restoreTimeoutMs: timeoutMs } = this.limits;
+    const keep = (restored: RestoredServer) => this.#keep(job, chat.id, restored, options.ttlSeconds);
+    logger.info('replication accepted');
+    const run = async () => {
+      await this.events.publish('replication', chat.id, status);
+      await replication.run(chat, upload, this.engine, { onError: options.onError, diskBytes, timeoutMs }, keep);
+      if (job.replaced) await this.#dispose(job.replaced);
+      const { state, error } = replication.status;
+      logger.info({ state, code: error?.code }, 'replication ended');
+      // The server may have died between its last statement and the READY.
+      if (state === 'READY' && !this.#running.has(chat.id)) await this.#endReady(chat.id, STOPPED);
+    };
+    run()
+      .catch((error) => logger.error({ err: error }, 'a replication did not end as it should'))
+      .finally(() => this.#leave(chat.id, job));
   }
 
   async #announce(chatId: string, status: ReplicationStatus): Promise<void> {
@@ -176,16 +218,18 @@ export class ReplicaService {
   }
 
   /** The swap: from here on queries go to the new server, and the earlier one goes. */
-  async #keep(chatId: string, { server, tenant }: RestoredServer, ttlSeconds: number | null): Promise<void> {
+  async #keep(job: Job, chatId: string, { server, tenant }: RestoredServer, ttlSeconds: number | null): Promise<void> {
     const facts = await describeTenant(server, tenant);
-    const earlier = this.#running.get(chatId);
     const running: Running = {
       server,
       tenant,
       pool: this.#openPool(server, tenant),
       endBackend: (processId) => terminateBackend(server, processId),
       ttlSeconds: ttlSeconds ?? this.limits.ttlSeconds,
+      uses: 0,
       lastUsedAt: new Date(),
+      watching: undefined,
+      resetting: undefined,
     };
     const { lastUsedAt } = running;
     const kept = await this.store.updateReplica(chatId, (replica) => ({
@@ -195,9 +239,11 @@ export class ReplicaService {
       expiresAt: expiry(running),
     }));
     if (!kept) throw chatNotFound(chatId);
+    job.replaced = this.#running.get(chatId);
     this.#running.set(chatId, running);
-    server.stopped.then((stop) => this.#serverStopped(chatId, running, stop));
-    if (earlier) await this.#dispose(earlier);
+    server.stopped
+      .then((stop) => this.#serverStopped(chatId, running, { code: stop.reason, message: stop.message }))
+      .catch((error) => this.logger.error({ err: error, chatId }, 'the end of a replica could not be told'));
   }
 
   #openPool(server: ReplicaServer, tenant: Tenant): pg.Pool {
@@ -214,12 +260,12 @@ export class ReplicaService {
     return pool;
   }
 
-  async #serverStopped(chatId: string, running: Running, stop: ServerStop): Promise<void> {
+  async #serverStopped(chatId: string, running: Running, issue: RestoreIssue): Promise<void> {
     if (this.#running.get(chatId) !== running) return;
     this.#running.delete(chatId);
+    this.logger.warn({ chatId, code: issue.code }, `a replica stopped: ${issue.message}`);
+    await this.#endReady(chatId, { type: 'failed', error: issue });
     await this.#dispose(running);
-    this.logger.warn({ chatId, reason: stop.reason }, `a replica stopped: ${stop.message}`);
-    await this.#endReady(chatId, { type: 'failed', error: { code: stop.reason, message: stop.message } });
   }
 
   /** A running replica that ends is no longer READY; what a newer replication says of itself stays. */
@@ -229,14 +275,34 @@ export class ReplicaService {
     if (replica) await this.events.publish('replication', chatId, replica.status);
   }
 
-  /** The replica to query. Using it puts its expiry off. Throws REPLICA_NOT_READY or NOT_FOUND. */
-  async use(chatId: string): Promise<LiveReplica> {
+  /** Gives the replica to `work`. While it is used it does not expire. Throws REPLICA_NOT_READY or NOT_FOUND. */
+  async use<T>(chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
     const running = this.#running.get(chatId);
     if (!running) throw await this.#notReady(chatId);
-    const lastUsedAt = new Date();
-    running.lastUsedAt = lastUsedAt;
+    this.#beginUse(chatId, running);
+    try {
+      return await work(running);
+    } finally {
+      await this.#endUse(chatId, running);
+    }
+  }
+
+  #beginUse(chatId: string, running: Running): void {
+    running.uses += 1;
+    if (running.watching) return;
+    running.watching = new AbortController();
+    const { diskBytes } = this.limits;
+    watchDisk(running.server, diskBytes, running.watching.signal, () =>
+      this.#serverStopped(chatId, running, diskIssue(diskBytes)),
+    );
+  }
+
+  async #endUse(chatId: string, running: Running): Promise<void> {
+    running.uses -= 1;
+    running.lastUsedAt = new Date();
+    if (this.#running.get(chatId) !== running) return;
+    const { lastUsedAt } = running;
     await this.store.updateReplica(chatId, (replica) => ({ ...replica, lastUsedAt, expiresAt: expiry(running) }));
-    return running;
   }
 
   async #notReady(chatId: string): Promise<ReplichatError> {
@@ -254,7 +320,7 @@ export class ReplicaService {
 
   /** For PostgreSQL clients. Throws NOT_FOUND or REPLICA_NOT_READY: no port leads to a replica yet. */
   async credentials(chatId: string): Promise<never> {
-    await this.use(chatId);
+    if (!this.#running.has(chatId)) throw await this.#notReady(chatId);
     throw new ReplichatError(
       'REPLICA_NOT_READY',
       'replicas cannot be reached by PostgreSQL clients yet; query them with runQuery',
@@ -316,49 +382,79 @@ export class ReplicaService {
 
   async #stopJob(chatId: string, reason: ReplicationStopped): Promise<void> {
     const job = this.#jobs.get(chatId);
-    job?.replication.stop(reason);
+    job?.controller.abort(reason);
     await job?.ended;
   }
 
   /** Back to the state right after the restore; open queries are ended. Throws REPLICA_NOT_READY or NOT_FOUND. */
   async reset(chatId: string): Promise<Replica> {
-    const running = (await this.use(chatId)) as Running;
-    await resetTenant(running.server, running.tenant);
-    const facts = await describeTenant(running.server, running.tenant);
-    const replica = await this.store.updateReplica(chatId, (replica) => ({ ...replica, ...facts }));
+    await this.use(chatId, async (replica) => {
+      const running = replica as Running;
+      running.resetting ??= resetTenant(running.server, running.tenant).finally(() => {
+        running.resetting = undefined;
+      });
+      await running.resetting;
+      const facts = await describeTenant(running.server, running.tenant);
+      await this.store.updateReplica(chatId, (stored) => ({ ...stored, ...facts }));
+    });
+    const replica = await this.store.replica(chatId);
     if (!replica) throw await this.#noReplica(chatId);
     return replica;
   }
 
   /** The chat stays. Throws NOT_FOUND when there is no replica. */
   async remove(chatId: string): Promise<void> {
-    await this.#drop(chatId);
-    if (!(await this.store.deleteReplica(chatId))) throw await this.#noReplica(chatId);
-    await this.events.publish('removed', chatId, { chatDeleted: false });
+    await this.#dropAnd(chatId, async () => {
+      const sequence = (await this.store.replica(chatId))?.status.sequence;
+      if (sequence === undefined) throw await this.#noReplica(chatId);
+      this.#lastSequence.set(chatId, sequence);
+      await this.store.deleteReplica(chatId);
+      await this.events.publish('removed', chatId, { chatDeleted: false });
+    });
   }
 
-  /** Before a chat is deleted: whatever of it runs is ended and removed. */
-  async removeWithChat(chatId: string): Promise<void> {
-    await this.#drop(chatId);
+  /** Ends and removes whatever of a chat runs, and calls `deleteChat` before anything of it can start again. */
+  async removeWithChat(chatId: string, deleteChat: () => Promise<void>): Promise<void> {
+    await this.#dropAnd(chatId, deleteChat);
+    this.#lastSequence.delete(chatId);
   }
 
-  async #drop(chatId: string): Promise<void> {
-    await this.#stopJob(chatId, CANCELLED);
-    const running = this.#running.get(chatId);
-    this.#running.delete(chatId);
-    if (running) await this.#dispose(running);
+  async #dropAnd(chatId: string, work: () => Promise<void>): Promise<void> {
+    while (this.#jobs.has(chatId)) await this.#stopJob(chatId, CANCELLED);
+    const job = new Job();
+    this.#jobs.set(chatId, job);
+    try {
+      const running = this.#running.get(chatId);
+      this.#running.delete(chatId);
+      if (running) await this.#dispose(running);
+      await work();
+    } finally {
+      this.#leave(chatId, job);
+    }
   }
 
+  /** Never rejects: what cannot be removed now, the reaper removes. */
   async #dispose(running: Running): Promise<void> {
+    running.watching?.abort();
     // pool.end() waits for queries under way; the server's end is what ends them.
-    const ended = running.pool.end();
-    await running.server.dispose();
-    await ended.catch(() => {});
+    const ended = running.pool.end().catch(() => {});
+    try {
+      await running.server.dispose();
+    } catch (error) {
+      this.logger.error({ err: error, server: running.server.id }, 'a server could not be removed');
+    }
+    await Promise.race([ended, sleep(POOL_END_MS, undefined, { ref: false })]);
   }
 
   async #expire(): Promise<void> {
     const now = new Date();
     for (const [chatId, running] of this.#running) {
+      if (running.uses > 0) continue;
+      const idleSince = now.getTime() - running.lastUsedAt.getTime();
+      if (idleSince > DISK_WATCH_IDLE_MS) {
+        running.watching?.abort();
+        running.watching = undefined;
+      }
       const expiresAt = expiry(running);
       if (!expiresAt || expiresAt > now) continue;
       this.#running.delete(chatId);
@@ -379,9 +475,17 @@ export class ReplicaService {
   }
 }
 
-function shuttingDown(): ReplichatError {
-  return new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later');
+/** To a client whose upload was ended before it was accepted. */
+function endedEarly({ issue }: ReplicationStopped): ReplichatError {
+  return issue.code === 'INTERRUPTED'
+    ? new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later')
+    : new ReplichatError('CONFLICT', 'the upload was cancelled before it was accepted');
 }
+
+const STOPPED: ReplicationEvent = {
+  type: 'failed',
+  error: { code: 'SERVER_STOPPED', message: 'the replica stopped as soon as it was restored; upload the dump again' },
+};
 
 const CANCELLED = new ReplicationStopped('cancelled', {
   code: 'CANCELLED',

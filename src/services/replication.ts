@@ -12,9 +12,9 @@ import {
   createTenant,
   sealTenant,
   type Tenant,
-  usedBytes,
 } from '../postgres/tenant.js';
 import { RestoreFailure, restore } from '../restore/restore.js';
+import { diskIssue, watchDisk } from './disk.js';
 
 /** A dump on its way in. */
 export interface DumpUpload {
@@ -54,17 +54,17 @@ export class ReplicationStopped extends Error {
 }
 
 const EVENT_INTERVAL_MS = 200;
-const DISK_CHECK_MS = 2_000;
 
 /** One dump becoming one replica: from QUEUED to READY, FAILED or CANCELLED. */
 export class Replication {
-  readonly #controller = new AbortController();
   #status: ReplicationStatus;
   #publishing: Promise<void> = Promise.resolve();
   #throttle: NodeJS.Timeout | undefined;
 
   constructor(
     status: ReplicationStatus,
+    /** Aborted with ReplicationStopped as its reason, it ends the replication. */
+    private readonly controller: AbortController,
     /** Saves, then publishes. */
     private readonly announce: (status: ReplicationStatus) => Promise<void>,
     private readonly logger: Logger,
@@ -76,13 +76,9 @@ export class Replication {
     return this.#status;
   }
 
-  stop(reason: ReplicationStopped): void {
-    this.#controller.abort(reason);
-  }
-
   /**
-   * Resolves with the server once it is restored and `status` says so; then `keep` has been called with it. Resolves
-   * with nothing when the replication ended otherwise; then nothing is left of it. Never rejects.
+   * When the server is restored, `keep` takes it over, and `status` is READY. When the replication ends otherwise,
+   * nothing is left of it. Never rejects.
    */
   async run(
     chat: Chat,
@@ -91,31 +87,46 @@ export class Replication {
     options: ReplicationOptions,
     keep: (restored: RestoredServer) => Promise<void>,
   ): Promise<void> {
-    const deadline = setTimeout(() => this.stop(tooSlow(options.timeoutMs)), options.timeoutMs);
-    const stopUpload = () => upload.rest.destroy();
-    this.#controller.signal.addEventListener('abort', stopUpload, { once: true });
+    const { signal } = this.controller;
+    const deadline = setTimeout(() => this.controller.abort(tooSlow(options.timeoutMs)), options.timeoutMs);
     let server: ReplicaServer | undefined;
+    // Without its upload and its server, everything that a replication waits for ends.
+    const stop = () => {
+      upload.rest.destroy();
+      if (server) this.#dispose(server);
+    };
+    signal.addEventListener('abort', stop, { once: true });
     try {
+      signal.throwIfAborted();
       await this.#announceNow({ type: 'starting' });
       server = await engine.provision({
         chatId: chat.id,
         majorVersion: upload.majorVersion,
-        signal: this.#controller.signal,
+        signal,
         onProgress: (activity) => this.#update({ type: 'starting', activity }),
       });
       const tenant = await this.#restoreInto(server, chat, upload, options);
-      this.#controller.signal.throwIfAborted();
+      signal.throwIfAborted();
+      signal.removeEventListener('abort', stop);
       await keep({ server, tenant });
       await this.#announceNow({ type: 'ready' });
     } catch (error) {
-      await server?.dispose();
       upload.rest.destroy();
-      await this.#announceNow(await this.#ending(error, server));
+      const ending = await this.#ending(error, server);
+      if (server) await this.#dispose(server);
+      await this.#announceNow(ending);
     } finally {
       clearTimeout(deadline);
       clearTimeout(this.#throttle);
-      this.#controller.signal.removeEventListener('abort', stopUpload);
+      signal.removeEventListener('abort', stop);
     }
+  }
+
+  /** What cannot be removed now, the reaper removes. */
+  #dispose(server: ReplicaServer): Promise<void> {
+    return server
+      .dispose()
+      .catch((error) => this.logger.error({ err: error, server: server.id }, 'a server could not be removed'));
   }
 
   async #restoreInto(
@@ -124,15 +135,14 @@ export class Replication {
     upload: DumpUpload,
     options: ReplicationOptions,
   ): Promise<Tenant> {
-    const { signal } = this.#controller;
+    const { signal } = this.controller;
+    signal.throwIfAborted();
     const tenant = await createTenant(server, { user: chat.user, database: chat.database });
     const session = new pg.Client({ ...clientConfig(server, tenant), application_name: 'replichat restore' });
     session.on('error', (error) => this.logger.debug({ err: error }, 'the session of the restore broke'));
-    const endSession = () => session.connection.stream.destroy();
-    signal.addEventListener('abort', endSession, { once: true });
-    const watchdog = this.#watchDisk(server, options.diskBytes);
+    const watching = new AbortController();
+    watchDisk(server, options.diskBytes, watching.signal, () => this.controller.abort(diskFull(options.diskBytes)));
     try {
-      signal.throwIfAborted();
       await session.connect();
       await restore(
         this.#counted(upload),
@@ -151,12 +161,12 @@ export class Replication {
       );
       await this.#analyze(session);
       await session.end();
+      signal.throwIfAborted();
       await sealTenant(server, tenant);
       return tenant;
     } finally {
-      clearInterval(watchdog);
-      signal.removeEventListener('abort', endSession);
-      endSession();
+      watching.abort();
+      session.connection.stream.destroy();
     }
   }
 
@@ -167,13 +177,6 @@ export class Replication {
       const message = `the planner's statistics could not be collected: ${messageOf(error)}`;
       this.#update({ type: 'warning', issue: { code: 'ANALYZE_FAILED', message } });
     });
-  }
-
-  #watchDisk(server: ReplicaServer, limit: number): NodeJS.Timeout {
-    return setInterval(async () => {
-      const used = await usedBytes(server).catch(() => 0);
-      if (used > limit) this.stop(diskFull(limit));
-    }, DISK_CHECK_MS);
   }
 
   async *#counted({ head, rest }: DumpUpload): AsyncGenerator<Buffer> {
@@ -194,12 +197,15 @@ export class Replication {
   }
 
   async #ending(error: unknown, server: ReplicaServer | undefined): Promise<ReplicationEvent> {
-    const { aborted, reason } = this.#controller.signal;
+    const { aborted, reason } = this.controller.signal;
     if (aborted && reason instanceof ReplicationStopped) return { type: reason.event, error: reason.issue };
-    const fault = await server?.fault();
+    if (error instanceof RestoreFailure && error.issue.code !== 'CONNECTION_LOST') {
+      return { type: 'failed', error: error.issue };
+    }
+    if (error instanceof ReplichatError) return { type: 'failed', error: { code: error.code, message: error.message } };
+    const fault = await server?.fault().catch(() => undefined);
     if (fault && fault.reason !== 'DISPOSED') return { type: 'failed', error: issueOfFault(fault) };
     if (error instanceof RestoreFailure) return { type: 'failed', error: error.issue };
-    if (error instanceof ReplichatError) return { type: 'failed', error: { code: error.code, message: error.message } };
     this.logger.error({ err: error }, 'replication failed');
     return {
       type: 'failed',
@@ -241,11 +247,7 @@ function tooSlow(timeoutMs: number): ReplicationStopped {
 }
 
 function diskFull(limit: number): ReplicationStopped {
-  return new ReplicationStopped('failed', {
-    code: 'DISK_LIMIT',
-    message: `the replica grew beyond its ${Math.round(limit / 1024 ** 2)} MiB of disk`,
-    hint: 'Raise REPLICA_DISK, or dump less.',
-  });
+  return new ReplicationStopped('failed', diskIssue(limit));
 }
 
 function issueOfFault(fault: ServerStop): RestoreIssue {

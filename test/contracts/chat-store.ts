@@ -380,7 +380,7 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
           serverVersion: null,
           sizeBytes: null,
           expiresAt: null,
-          status: queued(id, replica.status, NOW),
+          status: queued(id, replica.status.sequence, NOW),
         };
         expect(await store.saveReplica(changed)).toBe(true);
         expect(await store.replica(id)).toEqual(changed);

@@ -159,7 +159,7 @@ async function heardSoon(heard: number[], ...expected: number[]): Promise<void> 
 }
 
 function statusOf(chatId: string, sequence: number): ReplicationStatus {
-  return { ...queued(chatId, undefined, NOW), sequence };
+  return { ...queued(chatId, 0, NOW), sequence };
 }
 
 function messageOf(chatId: string, text: string): Message {
