@@ -68,6 +68,7 @@ interface CopyUnderWay {
 }
 
 const STEPS: readonly RestoreStep[] = ['SCHEMA', 'DATA', 'INDEXES', 'CONSTRAINTS', 'FINISHING'];
+const MOST_ROLES = 1000;
 /** What may wait in memory so that the number of indexes to build is known before the first is built. */
 const LOOK_AHEAD_BYTES = 16 * 1024 * 1024;
 
@@ -192,7 +193,8 @@ class Restore {
     if (kind.extension && (await this.#createExtension(kind.extension))) return;
     // Inside the script's own transaction a forgiven error must not spoil what came before it.
     const inTransaction = this.target.session.getTransactionStatus() === 'T';
-    const guarded = inTransaction && (kind.lenient !== undefined || mayNameRoles(statement));
+    const namesRoles = mayNameRoles(statement);
+    const guarded = inTransaction && (kind.lenient !== undefined || namesRoles);
     for (;;) {
       if (guarded) await this.target.session.query('SAVEPOINT replichat');
       try {
@@ -201,7 +203,7 @@ class Restore {
         return;
       } catch (error) {
         if (guarded) await this.target.session.query('ROLLBACK TO SAVEPOINT replichat');
-        const role = missingRole(error);
+        const role = namesRoles ? missingRole(error) : undefined;
         if (role === undefined || !(await this.#createRole(role))) throw error;
       }
     }
@@ -211,9 +213,14 @@ class Restore {
 
   /** Each role once: a second complaint about it means that creating it was no remedy. */
   async #createRole(name: string): Promise<boolean> {
-    if (this.#createdRoles.has(name) || name.startsWith('pg_')) return false;
+    if (this.#createdRoles.has(name) || name.startsWith('pg_') || this.#createdRoles.size >= MOST_ROLES) return false;
     this.#createdRoles.add(name);
-    await this.target.createRole(name);
+    try {
+      await this.target.createRole(name);
+    } catch (error) {
+      const message = `role ${name} could not be created: ${messageOf(error)}`;
+      throw new RestoreFailure({ code: 'ROLE_NOT_CREATED', message, object: name }, { cause: error });
+    }
     this.#warnOnce({
       code: 'ROLE_CREATED',
       message: `role ${name} does not come with the dump: it was created without login, owning nothing`,
@@ -223,7 +230,8 @@ class Restore {
   }
 
   async #createExtension({ name, schema }: NonNullable<StatementKind['extension']>): Promise<boolean> {
-    return this.#untouched && (await this.target.createExtension(name, schema));
+    const inTransaction = this.target.session.getTransactionStatus() !== 'I';
+    return this.#untouched && !inTransaction && (await this.target.createExtension(name, schema));
   }
 
   async #startCopy(token: Extract<Token, { kind: 'statement' }>, kind: StatementKind): Promise<void> {
@@ -293,20 +301,24 @@ class Restore {
   ): void {
     const { code, message, hint } = treatment;
     const reason = error === undefined ? '' : ` (${messageOf(error)})`;
-    this.#warnOnce({
-      code,
-      message: `${message}${reason}`,
-      ...(error !== undefined && isServerError(error) && { sqlstate: (error as DatabaseError).code }),
-      line: token.line,
-      statement: shorten(token.bytes.toString('utf8', 0, 1000)),
-      object: kind.object,
-      hint,
-    });
+    const distinction = treatment.perObject ? kind.object : undefined;
+    this.#warnOnce(
+      {
+        code,
+        message: `${message}${reason}`,
+        ...(error !== undefined && isServerError(error) && { sqlstate: (error as DatabaseError).code }),
+        line: token.line,
+        statement: shorten(token.bytes.toString('utf8', 0, 1000)),
+        object: kind.object,
+        hint,
+      },
+      distinction,
+    );
   }
 
-  /** 900 times the same is one warning, at its first place. */
-  #warnOnce(issue: RestoreIssue): void {
-    const key = `${issue.code} ${issue.message}`;
+  /** 900 times the same is one warning, at its first place; `key` tells apart what says the same. */
+  #warnOnce(issue: RestoreIssue, distinction = ''): void {
+    const key = `${issue.code} ${issue.message} ${distinction}`;
     if (this.#warned.has(key)) return;
     this.#warned.add(key);
     this.options.onWarning(issue);
@@ -398,6 +410,7 @@ function issueOf(error: unknown, token: Extract<Token, { kind: 'statement' }>, k
 }
 
 function sqlIssue(error: unknown): RestoreIssue {
+  if (error instanceof RestoreFailure) return error.issue;
   if (!isServerError(error)) {
     return { code: 'CONNECTION_LOST', message: `the connection to the replica broke: ${messageOf(error)}` };
   }

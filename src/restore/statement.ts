@@ -20,6 +20,8 @@ export interface Treatment {
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
+  /** Something is missing from the replica: every object is named, not only the first. */
+  readonly perObject?: true;
   /** Only for these SQLSTATEs; without it, for all. */
   readonly only?: readonly string[];
 }
@@ -39,18 +41,22 @@ const SERVER_WIDE: Treatment = {
 const REPLICATION: Treatment = {
   code: 'PUBLICATION_SKIPPED',
   message: 'publications and subscriptions are skipped: a replica publishes and subscribes to nothing',
+  perObject: true,
 };
 const FOREIGN: Treatment = {
   code: 'FOREIGN_DATA_SKIPPED',
   message: 'foreign servers, user mappings and foreign tables are skipped: a replica reaches no other server',
+  perObject: true,
 };
 const EVENT_TRIGGER: Treatment = {
   code: 'EVENT_TRIGGER_SKIPPED',
   message: 'event triggers are skipped: only a superuser may own them',
+  perObject: true,
 };
 const OPERATOR_CLASS: Treatment = {
   code: 'OPERATOR_CLASS_SKIPPED',
   message: 'operator classes, operator families and access methods are skipped: only a superuser may create them',
+  perObject: true,
 };
 const EXTENSION_DETAIL: Treatment = {
   code: 'EXTENSION_DETAIL_SKIPPED',
@@ -60,6 +66,7 @@ const EXTENSION: Treatment = {
   code: 'EXTENSION_SKIPPED',
   message: 'the server has no such extension, or lets only a superuser create it',
   hint: 'Use an image that has the extension (REPLICA_IMAGE); what the dump builds on it cannot be restored without.',
+  perObject: true,
 };
 const SETTING: Treatment = {
   code: 'SETTING_SKIPPED',
@@ -90,12 +97,14 @@ const SCHEMA_EXISTS: Treatment = {
 /** `head` is matched against the statement's words: keywords in upper case, "q" for a quoted name, 's' for a string. */
 interface Rule {
   readonly head: RegExp;
+  /** Only where this is all that the statement does: ALTER TABLE may have several actions, separated by commas. */
+  readonly alone?: true;
   readonly skip?: Treatment;
   readonly lenient?: Treatment;
 }
 
 const RULES: readonly Rule[] = [
-  { head: / OWNER TO \S+$/, skip: OWNERSHIP },
+  { head: /^ALTER .* OWNER TO \S+$/, alone: true, skip: OWNERSHIP },
   { head: /^(CREATE|ALTER|DROP|COMMENT ON|SECURITY LABEL (FOR \S+ )?ON) DATABASE /, skip: DATABASE },
   { head: /^(GRANT|REVOKE) .* ON DATABASE /, skip: DATABASE },
   { head: /^(SET|RESET) (LOCAL |SESSION )?SESSION AUTHORIZATION/, skip: OWNERSHIP },
@@ -113,9 +122,9 @@ const RULES: readonly Rule[] = [
   { head: /^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) /, lenient: GRANT },
   { head: /^(COMMENT ON|SECURITY LABEL) /, lenient: COMMENT },
   { head: /^DROP /, lenient: DROP },
-  { head: /^ALTER TABLE .* DROP (CONSTRAINT|DEFAULT|NOT NULL|IDENTITY)\b/, lenient: DROP },
+  { head: /^ALTER TABLE .* DROP (CONSTRAINT|DEFAULT|NOT NULL|IDENTITY)\b/, alone: true, lenient: DROP },
   { head: /^(CREATE|ALTER) (OR REPLACE )?(TRUSTED )?(PROCEDURAL )?LANGUAGE /, lenient: LANGUAGE },
-  { head: /^ALTER TABLE .* (DISABLE|ENABLE) TRIGGER ALL$/, lenient: TRIGGER_SWITCH },
+  { head: /^ALTER TABLE .* (DISABLE|ENABLE) TRIGGER ALL$/, alone: true, lenient: TRIGGER_SWITCH },
   { head: /^CREATE SCHEMA (IF NOT EXISTS )?(PUBLIC|"PUBLIC")( |$)/, lenient: SCHEMA_EXISTS },
 ];
 
@@ -129,7 +138,8 @@ const TABLE = /^CREATE (UNLOGGED |(GLOBAL |LOCAL )?TEMP(ORARY)? )?TABLE /;
 const DATA = /^(COPY|INSERT|UPDATE|DELETE|MERGE|WITH) |^SELECT PG_CATALOG \. (SETVAL|LO\w*|LOWRITE) \(/;
 /** Together with what is skipped, all that pg_dump writes before its extensions, `--clean` included. */
 const HARMLESS = new RegExp(
-  '^(SET|RESET|BEGIN|COMMIT|CREATE SCHEMA|CREATE EXTENSION|COMMENT ON|DROP|SELECT PG_CATALOG \\. SET_CONFIG)\\b' +
+  '^(SET|RESET|BEGIN|COMMIT|CREATE EXTENSION|CREATE COLLATION|COMMENT ON|DROP|SELECT PG_CATALOG \\. SET_CONFIG)\\b' +
+    '|^CREATE SCHEMA (IF NOT EXISTS )?\\S+( AUTHORIZATION \\S+)?$|^CREATE (OR REPLACE )?(TRUSTED )?(PROCEDURAL )?LANGUAGE ' +
     '|^ALTER TABLE (IF EXISTS )?(ONLY )?\\S+( \\. \\S+)? (DROP CONSTRAINT (IF EXISTS )?\\S+|ALTER COLUMN \\S+ DROP DEFAULT)$',
 );
 
@@ -137,9 +147,11 @@ const HARMLESS = new RegExp(
 const HEAD_BYTES = 8192;
 
 export function classify(statement: Buffer): StatementKind {
-  const words = wordsOf(statement.toString('utf8', 0, Math.min(statement.length, HEAD_BYTES)));
+  const text = statement.toString('utf8', 0, Math.min(statement.length, HEAD_BYTES));
+  const words = wordsOf(text);
   const head = words.map((word) => word.shape).join(' ');
-  const rule = RULES.find((candidate) => candidate.head.test(head));
+  const several = hasSeveralActions(words);
+  const rule = RULES.find((candidate) => candidate.head.test(head) && !(candidate.alone && several));
   const extension = /^CREATE EXTENSION /.test(head) ? extensionOf(words) : undefined;
   return {
     step: stepOf(head),
@@ -148,8 +160,18 @@ export function classify(statement: Buffer): StatementKind {
     skip: rule?.skip,
     lenient: rule?.lenient,
     extension,
-    harmless: rule?.skip !== undefined || HARMLESS.test(head),
+    // pg_dump writes no block comments; nested ones could hide from `wordsOf` what a statement is.
+    harmless: (rule?.skip !== undefined || HARMLESS.test(head)) && !text.includes('/*'),
   };
+}
+
+function hasSeveralActions(words: readonly Word[]): boolean {
+  let depth = 0;
+  return words.some(({ text }) => {
+    if (text === '(') depth += 1;
+    if (text === ')') depth -= 1;
+    return text === ',' && depth === 0;
+  });
 }
 
 function stepOf(head: string): RestoreStep {
@@ -195,7 +217,8 @@ const BEFORE_NAME = new Set(
     'CREATE ALTER DROP COMMENT ON OR REPLACE UNIQUE UNLOGGED GLOBAL LOCAL TEMP TEMPORARY TABLE INDEX CONCURRENTLY VIEW ' +
     'MATERIALIZED RECURSIVE SEQUENCE FUNCTION PROCEDURE AGGREGATE TYPE DOMAIN SCHEMA EXTENSION TRIGGER CONSTRAINT RULE ' +
     'POLICY COLLATION CONVERSION STATISTICS OPERATOR LANGUAGE COLUMN IF NOT EXISTS ONLY INSERT INTO COPY UPDATE DELETE ' +
-    'FROM REFRESH TEXT SEARCH CONFIGURATION DICTIONARY PARSER TEMPLATE'
+    'FROM REFRESH TEXT SEARCH CONFIGURATION DICTIONARY PARSER TEMPLATE FOREIGN SERVER DATA WRAPPER USER MAPPING FOR ' +
+    'EVENT CLASS FAMILY ACCESS METHOD PUBLICATION SUBSCRIPTION PROCEDURAL TRUSTED'
   ).split(' '),
 );
 

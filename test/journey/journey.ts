@@ -165,6 +165,18 @@ export function describeJourney(engine: string, setting: Setting): void {
       await gone();
     });
 
+    test('does not end the server by one long value or by endless notices', async () => {
+      const chatId = await app.createChat();
+      const value = await app.replicate(chatId, "select repeat('x', 560000000);");
+      // Where memory is limited, PostgreSQL itself may not live to send it.
+      expect(['CONNECTION_LOST', 'OUT_OF_MEMORY']).toContain(value.error?.code);
+      const flood = "do $$ begin loop raise warning '%', repeat('x', 100000); end loop; end $$;";
+      const notices = await app.replicate(chatId, flood);
+      expect(notices).toMatchObject({ state: 'FAILED', error: { code: 'CONNECTION_LOST' } });
+      expect(notices.error?.message).toMatch(/larger than 64 MiB/);
+      await gone();
+    });
+
     test('goes on with onError: CONTINUE, and lists what failed', async () => {
       const chatId = await app.createChat();
       const dump = [
@@ -396,6 +408,63 @@ export function describeJourney(engine: string, setting: Setting): void {
       await gone(own.app.instance);
     });
 
+    test('an upload that comes while a replica is being removed gets its own, or is told', async () => {
+      const chatId = await app.createChat();
+      await app.replicate(chatId, 'create table t (a int);');
+      const before = (await app.status(chatId)) as Status;
+      const removal = app.graphql('mutation($id: ID!) { deleteReplica(chatId: $id) }', { id: chatId });
+      const { errors } = await app.upload(chatId, 'create table u (a int);');
+      expect((await removal).errors).toBeUndefined();
+      if (errors) expect(errors[0]?.extensions.code).toBe('CONFLICT');
+      // Whichever comes first: an upload that does is cancelled and removed with the rest.
+      const isThere = !errors && (await app.status(chatId)) !== null;
+      const again = isThere ? (await app.watch(chatId)).at(-1) : await app.replicate(chatId, 'create table u (a int);');
+      expect(again?.state).toBe('READY');
+      expect(again?.sequence).toBeGreaterThan(before.sequence);
+      expect(await app.rows(chatId, 'select count(*) from u')).toEqual([[0]]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+      await gone();
+    });
+
+    test('a chat that is deleted while its upload is looked at leaves nothing', async () => {
+      const chatId = await app.createChat();
+      const upload = app.openUpload(chatId);
+      upload.write('create table t (a int);\n');
+      await eventually('the upload is being looked at', async () => {
+        const { errors } = await app.upload(chatId, 'select 1;');
+        return errors?.[0]?.extensions.code === 'CONFLICT';
+      });
+      const { errors } = await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+      expect(errors).toBeUndefined();
+      expect((await upload.answer).errors?.[0]?.extensions.code).toBe('CONFLICT');
+      await gone();
+    });
+
+    test('a replica does not expire while a query runs', async () => {
+      const chatId = await app.createChat();
+      await app.replicate(chatId, 'create table t (a int);', { ttlSeconds: 1 });
+      expect(await app.rows(chatId, 'select pg_sleep(3)')).toEqual([['']]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+      await gone();
+    });
+
+    test('a replica that fills its disk is ended, during the restore and after it', async () => {
+      const own = await startApp({ ...setting.env, REPLICA_DISK: '150m' });
+      try {
+        const fill = 'insert into t select repeat(md5(i::text), 100) from generate_series(1, 150000) i';
+        const chatId = await own.createChat();
+        const slow = `create table t (a text);\nalter table t alter a set storage plain;\n${fill};\nselect pg_sleep(60);\n`;
+        expect(await own.replicate(chatId, slow)).toMatchObject({ state: 'FAILED', error: { code: 'DISK_LIMIT' } });
+        await own.replicate(chatId, 'create table t (a text); alter table t alter a set storage plain;');
+        await own.runQuery(chatId, fill, { access: 'READ_WRITE' });
+        await eventually('it has been ended', async () => (await own.status(chatId))?.state === 'FAILED');
+        expect((await own.status(chatId))?.error?.code).toBe('DISK_LIMIT');
+        await gone(own.app.instance);
+      } finally {
+        await own.app.close();
+      }
+    });
+
     test('a replica that nobody uses expires', async () => {
       const chatId = await app.createChat();
       await app.replicate(chatId, 'create table t (a int);', { ttlSeconds: 1 });
@@ -488,6 +557,51 @@ export function describeJourney(engine: string, setting: Setting): void {
       const large = await app.runQuery(chatId, "select repeat('x', 200000000)");
       expect(large.errors?.[0]?.extensions.code).toBe('QUOTA_EXCEEDED');
       expect(await app.rows(chatId, 'select 1')).toEqual([[1]]);
+    });
+
+    test.each(['copy (select 1) to stdout', 'copy t to stdout', 'copy t from stdin'])('refuses %s', async (sql) => {
+      const { errors } = await app.runQuery(chatId, sql, { access: 'READ_WRITE' });
+      expect(errors?.[0]?.extensions).toMatchObject({ code: 'BAD_USER_INPUT', field: 'sql' });
+      expect(await app.rows(chatId, 'select count(*) from t')).toEqual([[2000]]);
+    });
+
+    test('stops what a client asked for that has gone, also while it waits for its turn', async () => {
+      const busy = Array.from({ length: 8 }, () => app.runQuery(chatId, 'select pg_sleep(2)', { record: false }));
+      const gone = new AbortController();
+      const write = fetch(app.url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          query: 'mutation($input: RunQueryInput!) { runQuery(input: $input) { rowCount } }',
+          variables: { input: { chatId, sql: 'create table from_a_ghost (a int)', access: 'READ_WRITE' } },
+        }),
+        signal: gone.signal,
+      });
+      await eventually(
+        'all sessions are busy',
+        async () => app.log.filter((line) => line.includes('"request"')).length > 0,
+      );
+      const late = await app.runQuery(chatId, 'select 1', { timeoutMs: 1, record: false });
+      expect(late.errors?.[0]?.extensions.code).toBe('QUERY_TIMEOUT');
+      gone.abort();
+      await expect(write).rejects.toThrow();
+      await Promise.all(busy);
+      expect(await app.rows(chatId, "select to_regclass('from_a_ghost')")).toEqual([[null]]);
+    });
+
+    test('lets its role back in after a reset, whatever it did to itself', async () => {
+      for (const sql of [
+        "alter role app password 'mine'",
+        'alter role app set default_transaction_read_only = on',
+        'revoke connect on database shop from public, app',
+      ]) {
+        await app.runQuery(chatId, sql, { access: 'READ_WRITE' });
+      }
+      await Promise.all(
+        [1, 2].map(() => app.graphql('mutation($id: ID!) { resetReplica(chatId: $id) { chatId } }', { id: chatId })),
+      );
+      expect(await app.rows(chatId, 'select count(*) from t')).toEqual([[2000]]);
+      expect(await app.rows(chatId, 'show default_transaction_read_only')).toEqual([['off']]);
     });
 
     test('can be written to and reset', async () => {

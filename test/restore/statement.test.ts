@@ -464,3 +464,30 @@ function codesOf(cases: Record<string, string[]>): [code: string, statement: str
     statements.map((statement): [string, string] => [code, statement]),
   );
 }
+
+describe('a statement that does several things', () => {
+  test.each([
+    'ALTER TABLE t ADD COLUMN b int, OWNER TO bob',
+    'ALTER TABLE t DROP CONSTRAINT nope, ADD COLUMN c int',
+    'ALTER TABLE t ADD COLUMN d int, DISABLE TRIGGER ALL',
+  ])('is neither skipped nor forgiven as a whole: %s', (sql) => {
+    expect(classify(Buffer.from(sql))).toMatchObject({ skip: undefined, lenient: undefined, harmless: false });
+  });
+
+  test('is told from one with commas inside of parentheses', () => {
+    expect(classify(Buffer.from('ALTER FUNCTION f(a int, b text) OWNER TO bob')).skip?.code).toBe('OWNERSHIP_SKIPPED');
+  });
+});
+
+describe('before extensions, harmless', () => {
+  test.each([
+    ['CREATE SCHEMA s', true],
+    ['CREATE SCHEMA IF NOT EXISTS "s" AUTHORIZATION bob', true],
+    ["CREATE COLLATION public.c (provider = icu, locale = 'de')", true],
+    ['CREATE SCHEMA s CREATE VIEW v AS SELECT 1', false],
+    ['CREATE /* /* */ SCHEMA x */ FUNCTION public.evil() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$', false],
+    ['CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$', false],
+  ])('is %s: %s', (sql, harmless) => {
+    expect(classify(Buffer.from(sql)).harmless).toBe(harmless);
+  });
+});
