@@ -1,7 +1,5 @@
 /** `looksLike` is a noun phrase and `remedy` a sentence, for the message "This looks like {looksLike}. {remedy}". */
-export type Verdict =
-  | { plain: true /** Length of the byte order mark, which is no SQL. */; bomBytes?: number }
-  | { plain: false; looksLike: string; remedy: string };
+export type Verdict = { plain: true } | { plain: false; looksLike: string; remedy: string };
 
 interface Kind {
   looksLike: string;
@@ -95,7 +93,7 @@ export function sniff(head: Buffer): Verdict {
   const text = head.toString('latin1', bomBytes).trimStart();
   const kind = KINDS.find(({ matches }) => matches(head, text));
   if (kind) return { plain: false, looksLike: kind.looksLike, remedy: kind.remedy };
-  return bomBytes > 0 ? { plain: true, bomBytes } : { plain: true };
+  return { plain: true };
 }
 
 function compressed(looksLike: string, command: string, magic: string): Kind {

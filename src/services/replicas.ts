@@ -526,5 +526,5 @@ async function inspect(file: Readable): Promise<Pick<DumpUpload, 'head' | 'major
     });
   }
   const version = /^-- Dumped from database version (\d+)/m.exec(head.toString('latin1'));
-  return { head, ...(version && { majorVersion: Number(version[1]) }) };
+  return { head, majorVersion: version ? Number(version[1]) : undefined };
 }

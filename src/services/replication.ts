@@ -25,7 +25,7 @@ export interface DumpUpload {
   /** About how long the whole is. */
   readonly expectedBytes?: number;
   /** Of the server that the dump came from, when its header says so. */
-  readonly majorVersion?: number;
+  readonly majorVersion?: number | undefined;
 }
 
 export interface ReplicationOptions {
@@ -144,6 +144,7 @@ export class Replication {
     watchDisk(server, options.diskBytes, watching.signal, () => this.controller.abort(diskFull(options.diskBytes)));
     try {
       await session.connect();
+      await this.#compareVersions(session, upload.majorVersion);
       await restore(
         this.#counted(upload),
         {
@@ -168,6 +169,20 @@ export class Replication {
       watching.abort();
       session.connection.stream.destroy();
     }
+  }
+
+  async #compareVersions(session: pg.Client, source: number | undefined): Promise<void> {
+    const { rows } = await session.query<{ major: number }>(
+      `SELECT current_setting('server_version_num')::int / 10000 AS major`,
+    );
+    const major = rows[0]?.major ?? 0;
+    if (source === undefined || source <= major) return;
+    const issue: RestoreIssue = {
+      code: 'NEWER_SOURCE',
+      message: `the dump comes from PostgreSQL ${source}, the replica is PostgreSQL ${major}: what is new since may fail`,
+      hint: 'Engine docker takes the major version of the dump when REPLICA_IMAGE contains {major}.',
+    };
+    this.#update({ type: 'warning', issue });
   }
 
   /** The planner's statistics, which are no part of a dump. An index's own function may fail here. */

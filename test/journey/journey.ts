@@ -290,6 +290,14 @@ export function describeJourney(engine: string, setting: Setting): void {
       await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
     });
 
+    test('of a newer PostgreSQL than the replica is restored with a warning', async () => {
+      const chatId = await app.createChat();
+      const dump = `${HEADER.replace('15.2', '97.1')}create table t (a int);${FOOTER}`;
+      const { state, warnings } = await app.replicate(chatId, dump);
+      expect([state, warnings.map(({ code }) => code)]).toEqual(['READY', ['NEWER_SOURCE']]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+
     test('does not lock the replica: a role that changes its password and a database that it closes', async () => {
       const chatId = await app.createChat();
       const dump = `alter role app password 'mine'; alter role app set role none; create table t (a int);
