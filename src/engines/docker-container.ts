@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import type Dockerode from 'dockerode';
 import { INITDB_ARGUMENTS, scramVerifier, serverSettings } from '../postgres/boot.js';
-import { presencePath } from './presence.js';
+import { presenceFolder } from './presence.js';
 
 const MiB = 1024 * 1024;
 
@@ -9,7 +9,7 @@ export const LABEL = {
   instance: 'replichat.instance',
   host: 'replichat.host',
   chat: 'replichat.chat',
-  /** Where that instance says that it lives, for servers with another temp folder. */
+  /** In which temp folder that instance says that it lives. */
   presence: 'replichat.presence',
 } as const;
 
@@ -67,7 +67,7 @@ export function containerOptions(spec: ContainerSpec): Dockerode.ContainerCreate
       [LABEL.instance]: spec.instance,
       [LABEL.host]: hostname(),
       [LABEL.chat]: spec.chatId,
-      [LABEL.presence]: presencePath(spec.instance),
+      [LABEL.presence]: presenceFolder(),
     },
     StopSignal: 'SIGQUIT',
     HostConfig: {

@@ -37,7 +37,7 @@ export async function openRelay(
     AttachStderr: true,
     abortSignal: signal,
   });
-  const stream = new ExecStream(await exec.start({ hijack: true, stdin: true }));
+  const stream = new ExecStream(await startExec(exec, { hijack: true, stdin: true }, signal));
   const abort = () => stream.destroy(signal.reason);
   signal.addEventListener('abort', abort);
   if (signal.aborted) abort();
@@ -56,15 +56,21 @@ export async function execOutput(
   signal: AbortSignal,
 ): Promise<string> {
   const exec = await container.exec({ Cmd: command, AttachStdout: true, abortSignal: signal });
-  const socket = await exec.start({ hijack: true });
+  const socket = await startExec(exec, { hijack: true }, signal);
   const abort = () => socket.destroy(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
   try {
     return textOf(Buffer.concat(await socket.toArray()));
   } finally {
     signal.removeEventListener('abort', abort);
     socket.destroy();
   }
+}
+
+/** The signal ends the request, but no longer what has come of it: a connection that has been switched over. */
+function startExec(exec: Dockerode.Exec, options: Dockerode.ExecStartOptions, signal: AbortSignal): Promise<Duplex> {
+  return exec.start({ ...options, abortSignal: signal });
 }
 
 /** The hijacked connection of a Docker exec: stdin goes out as it is, stdout and stderr come in frames. */

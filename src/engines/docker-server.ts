@@ -7,7 +7,7 @@ import { abortable } from './abortable.js';
 import { statusOf } from './docker-errors.js';
 import { textOf } from './docker-frames.js';
 import { execOutput, openRelay } from './docker-relay.js';
-import { DISPOSED, outOfMemory } from './server-stop.js';
+import { DISPOSED, outOfMemory, STOP_NOTICED_MS } from './server-stop.js';
 
 const CALL_TIMEOUT_MS = 60_000;
 const OPEN_TIMEOUT_MS = 15_000;
@@ -16,6 +16,8 @@ const REMOVE_ATTEMPTS = 6;
 const LOG_LINES = 20;
 /** A session that is lost within this time after the kernel has killed a process was that process, or its neighbour. */
 const OOM_BLAMED_MS = 30_000;
+/** Whoever asks why a session was lost is told in time, or that it is not known. */
+const FAULT_TIMEOUT_MS = 5_000;
 
 /** Where the kernel counts the processes that it killed for memory, in cgroup v2 and v1. */
 const OOM_COUNTERS = ['cat', '/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/memory/memory.oom_control'];
@@ -83,10 +85,19 @@ export class DockerServer implements ReplicaServer {
   }
 
   async fault(): Promise<ServerStop | undefined> {
-    if (!this.#stop) await Promise.all([this.noticeExit(), this.#countOomKills()]);
-    if (this.#stop) return this.#stop;
-    if (Date.now() - this.#outOfMemoryAt < OOM_BLAMED_MS) return outOfMemory(this.#options.memoryBytes);
+    const signal = AbortSignal.timeout(FAULT_TIMEOUT_MS);
+    for (const waitMs of [0, STOP_NOTICED_MS]) {
+      // Sessions may be lost before the Engine has noticed that the container ends.
+      await Promise.race([this.stopped, sleep(waitMs, undefined, { ref: false })]);
+      if (!this.#stop) await Promise.all([this.noticeExit(signal), this.#countOomKills(signal)]);
+      if (this.#stop) return this.#stop;
+      if (this.#ranOutOfMemory) return outOfMemory(this.#options.memoryBytes);
+    }
     return undefined;
+  }
+
+  get #ranOutOfMemory(): boolean {
+    return Date.now() - this.#outOfMemoryAt < OOM_BLAMED_MS;
   }
 
   noticeOutOfMemory(): void {
@@ -94,14 +105,14 @@ export class DockerServer implements ReplicaServer {
   }
 
   /** Looks whether the container still runs. An Engine that does not answer has not said no. */
-  async noticeExit(): Promise<void> {
+  async noticeExit(signal = AbortSignal.timeout(CALL_TIMEOUT_MS)): Promise<void> {
     if (this.#gone.signal.aborted) return;
     try {
-      const { State } = await this.#container.inspect({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+      const { State } = await this.#container.inspect({ abortSignal: signal });
       // It ends because we are removing it, or has not begun.
       if (this.#gone.signal.aborted || State.Running || State.Status === 'created') return;
       this.#finish(
-        State.OOMKilled
+        State.OOMKilled || this.#ranOutOfMemory
           ? outOfMemory(this.#options.memoryBytes)
           : { reason: 'EXITED', message: `the container ${this.id} ended with exit code ${State.ExitCode}` },
       );
@@ -112,15 +123,16 @@ export class DockerServer implements ReplicaServer {
   }
 
   /** What an event may not have said yet, and Podman never says: a process was killed and the server runs on. */
-  async #countOomKills(): Promise<void> {
-    const output = await execOutput(this.#container, OOM_COUNTERS, AbortSignal.timeout(3_000)).catch(() => '');
+  async #countOomKills(signal: AbortSignal): Promise<void> {
+    const output = await execOutput(this.#container, OOM_COUNTERS, signal).catch(() => '');
     const kills = Number(/^oom_kill (\d+)$/m.exec(output)?.[1] ?? 0);
     if (kills > this.#oomKills) this.noticeOutOfMemory();
     this.#oomKills = Math.max(kills, this.#oomKills);
   }
 
   async lastLogLines(): Promise<string> {
-    const multiplexed = await this.#container.logs({ stdout: true, stderr: true, tail: LOG_LINES });
+    const abortSignal = AbortSignal.timeout(FAULT_TIMEOUT_MS);
+    const multiplexed = await this.#container.logs({ stdout: true, stderr: true, tail: LOG_LINES, abortSignal });
     return textOf(multiplexed);
   }
 

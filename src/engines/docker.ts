@@ -12,7 +12,7 @@ import { watchEvents } from './docker-events.js';
 import { ImageSource } from './docker-image.js';
 import { DockerServer, removeContainer } from './docker-server.js';
 import { Fleet } from './fleet.js';
-import { isAlive, removeStalePresences } from './presence.js';
+import { isAlive, presenceFolder, removeStalePresences } from './presence.js';
 
 export interface DockerEngineOptions {
   /** Unique among the servers that share the Docker Engine; 20 characters of [0-9a-z]. */
@@ -146,13 +146,17 @@ export class DockerEngine implements ReplicaEngine {
     }
   }
 
-  /** Its instance is gone, or it is ours and unknown: made by a call whose answer was lost. */
-  async #isOrphan({ Names, Labels }: Dockerode.ContainerInfo): Promise<boolean> {
+  /**
+   * Its instance is gone, or it is ours and unknown: made by a call whose answer was lost. Whether the instance of
+   * another temp folder lives cannot be told from here; what has ended by itself is of no use to anybody, though.
+   */
+  async #isOrphan({ Names, Labels, State }: Dockerode.ContainerInfo): Promise<boolean> {
     const instance = Labels[LABEL.instance] ?? '';
     if (instance === this.#options.instance) {
       return !Names.some((name) => this.#fleet.get(name.replace(/^\//, '')));
     }
-    return !(await isAlive(instance, Labels[LABEL.presence]));
+    if (Labels[LABEL.presence] !== presenceFolder()) return State === 'exited';
+    return !(await isAlive(instance));
   }
 
   async close(): Promise<void> {

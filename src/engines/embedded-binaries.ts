@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, link, mkdir, readdir, readlink, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, readdir, readlink, stat, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { messageOf, ReplichatError } from '../domain/errors.js';
+import { makeFolder, removeFolder } from './embedded-folder.js';
 
 const run = promisify(execFile);
 
@@ -37,10 +38,11 @@ export async function findBinaries(
     const account = await accountForPostgres();
     const installed: Binaries = { initdb, postgres, account };
     if (!account || (await canRun(installed))) return await tried(installed);
+    await makeFolder(copyTo);
     await copyTree(dirname(dirname(postgres)), copyTo);
     return await tried({ initdb: join(copyTo, 'bin/initdb'), postgres: join(copyTo, 'bin/postgres'), account });
   } catch (error) {
-    await rm(copyTo, { recursive: true, force: true });
+    await removeFolder(copyTo);
     throw new ReplichatError(
       'ENGINE_UNAVAILABLE',
       `the embedded PostgreSQL of ${PACKAGE} cannot be used (${problemWith(error)}): ` +

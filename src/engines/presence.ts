@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { chmod, readdir, rm, stat } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,6 +7,17 @@ import { join } from 'node:path';
 
 /** Between its binding and its listening, a socket refuses connections like a dead one. */
 const STALE_AFTER_MS = 20_000;
+
+const INSTANCE = /^[0-9a-z]{20}$/;
+
+/**
+ * Tells the temp folders of a machine apart, which may have one path (PrivateTmp of systemd, containers): who has
+ * another one does not see whether an instance lives.
+ */
+export function presenceFolder(folder = tmpdir()): string {
+  const { dev, ino } = statSync(folder, { bigint: true });
+  return `${dev}:${ino}`;
+}
 
 /** Where an instance can be reached for as long as its process lives, however that ends. */
 export function presencePath(instance: string): string {
@@ -25,8 +37,10 @@ export async function announcePresence(instance: string): Promise<{ close(): Pro
   };
 }
 
-/** Removes the socket file of an instance that is gone. `path` is where that instance announced itself. */
-export async function isAlive(instance: string, path = presencePath(instance)): Promise<boolean> {
+/** Whether an instance with this temp folder lives. Removes the socket file of one that is gone. */
+export async function isAlive(instance: string): Promise<boolean> {
+  if (!INSTANCE.test(instance)) return true; // None of ours, and no part of a path.
+  const path = presencePath(instance);
   const problem = await connectError(path);
   if (problem === 'ECONNREFUSED') await rm(path, { force: true });
   // Whatever else stands in the way (another user's socket: EACCES), reaping the living would be worse.
@@ -36,10 +50,10 @@ export async function isAlive(instance: string, path = presencePath(instance)): 
 /** What killed servers leave in the temp folder. Not the newest: between bind and listen a socket refuses, too. */
 export async function removeStalePresences(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
-    const instance = /^replichat-([0-9a-z]+)\.sock$/.exec(name)?.[1];
+    const instance = /^replichat-([0-9a-z]{20})\.sock$/.exec(name)?.[1];
     if (!instance) continue;
     const file = await stat(presencePath(instance)).catch(() => undefined);
-    if (file && Date.now() - file.mtimeMs > STALE_AFTER_MS) await isAlive(instance);
+    if (file?.isSocket() && Date.now() - file.mtimeMs > STALE_AFTER_MS) await isAlive(instance);
   }
 }
 

@@ -51,8 +51,10 @@ export class Table {
   @Field({ description: 'TABLE, PARTITIONED_TABLE, VIEW, MATERIALIZED_VIEW or FOREIGN_TABLE.' })
   kind!: string;
 
-  @Field(() => GraphQLSafeInt, { nullable: true, description: "Rows, by the planner's statistics; null for views." })
-  rowEstimate!: number | null;
+  @Field(() => GraphQLSafeInt, {
+    description: "Rows, by the planner's statistics; 0 for views and for tables that were never analysed.",
+  })
+  rowEstimate!: number;
 
   @Field(() => GraphQLSafeInt, { description: 'Bytes on disk, indexes and TOAST data included.' })
   sizeBytes!: number;

@@ -17,7 +17,7 @@ export function brokenOff(error: unknown): Error {
 
 /**
  * The content of an uploaded file as its resolver reads it: takes bytes from the socket only when read, and fails
- * when it has to wait longer than `idleMs` for the next ones.
+ * when its reader has to wait longer than `idleMs` for the next ones.
  */
 export class UploadStream extends Readable {
   readonly #source: Readable;
@@ -32,30 +32,51 @@ export class UploadStream extends Readable {
     this.on('error', () => {});
     source.pause();
     source.on('data', (chunk: Buffer) => this.#receive(chunk));
-    source.once('end', () => this.push(null));
+    source.once('end', () => {
+      this.#stopWaiting();
+      this.push(null);
+    });
     source.once('error', (error) => this.destroy(brokenOff(error)));
     if (source.errored) this.destroy(brokenOff(source.errored));
   }
 
   override _read(): void {
-    this.#idle ??= setTimeout(() => this.#giveUp(), this.#idleMs);
     this.#source.resume();
   }
 
+  /** With null in hand its reader waits; with bytes in hand it is busy. Node asks for 0 to fill the buffer. */
+  override read(size?: number): Buffer | null {
+    const bytes: Buffer | null = super.read(size);
+    if (size === 0) return bytes;
+    if (bytes === null) this.#wait();
+    else this.#stopWaiting();
+    return bytes;
+  }
+
+  override pause(): this {
+    this.#stopWaiting();
+    return super.pause();
+  }
+
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    clearTimeout(this.#idle);
+    this.#stopWaiting();
     this.#source.destroy();
     callback(error);
   }
 
   #receive(chunk: Buffer): void {
-    if (this.push(chunk)) {
-      this.#idle?.refresh();
-      return;
-    }
+    this.#idle?.refresh();
+    if (!this.push(chunk)) this.#source.pause();
+  }
+
+  #wait(): void {
+    if (this.destroyed || this.#source.readableEnded) return;
+    this.#idle ??= setTimeout(() => this.#giveUp(), this.#idleMs);
+  }
+
+  #stopWaiting(): void {
     clearTimeout(this.#idle);
     this.#idle = undefined;
-    this.#source.pause();
   }
 
   #giveUp(): void {

@@ -5,8 +5,8 @@ export interface Table {
   readonly name: string;
   /** TABLE, PARTITIONED_TABLE, VIEW, MATERIALIZED_VIEW or FOREIGN_TABLE. */
   readonly kind: string;
-  /** Null before the first ANALYZE, and for views. */
-  readonly rowEstimate: number | null;
+  /** 0 before the first ANALYZE, and for views. */
+  readonly rowEstimate: number;
   /** With its indexes and TOAST data. */
   readonly sizeBytes: number;
   readonly columns: readonly Column[];
@@ -33,7 +33,8 @@ export interface ForeignKey {
 
 /**
  * Everything in one round trip. Partitions are left out (their partitioned table stands for them), as are the objects
- * of extensions. Every name is qualified: the caller's search_path has no say.
+ * of extensions. Every relation, function and type is qualified: the chat's search_path has no say in them. It may in
+ * the operators, and should in what `format_type` and `pg_get_expr` write, which is why it is left as it is.
  */
 const TABLES = `
 WITH tables AS (
@@ -81,16 +82,16 @@ WITH tables AS (
 SELECT t.nspname AS schema, t.relname AS name,
        CASE t.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'PARTITIONED_TABLE' WHEN 'v' THEN 'VIEW'
                       WHEN 'm' THEN 'MATERIALIZED_VIEW' ELSE 'FOREIGN_TABLE' END AS kind,
-       CASE WHEN t.relkind IN ('r', 'm', 'p') AND t.reltuples >= 0 THEN t.reltuples::float8 END AS "rowEstimate",
+       greatest(t.reltuples, 0)::pg_catalog.float8 AS "rowEstimate",
        CASE WHEN t.relkind = 'p'
-            THEN (SELECT coalesce(sum(pg_catalog.pg_total_relation_size(p.relid)), 0)::float8
+            THEN (SELECT coalesce(pg_catalog.sum(pg_catalog.pg_total_relation_size(p.relid)), 0)::pg_catalog.float8
                   FROM pg_catalog.pg_partition_tree(t.oid) p)
-            ELSE pg_catalog.pg_total_relation_size(t.oid)::float8 END AS "sizeBytes",
+            ELSE pg_catalog.pg_total_relation_size(t.oid)::pg_catalog.float8 END AS "sizeBytes",
        coalesce(c.list, '[]') AS columns, coalesce(k.list, '[]') AS "foreignKeys", t.comment
 FROM tables t
 LEFT JOIN columns c ON c.attrelid = t.oid
 LEFT JOIN keys k ON k.conrelid = t.oid
-WHERE $1::text IS NULL
+WHERE $1::pg_catalog.text IS NULL
    OR pg_catalog.strpos(pg_catalog.lower(t.nspname || '.' || t.relname || ' ' || coalesce(t.comment, '')),
                         pg_catalog.lower($1)) > 0
    OR EXISTS (SELECT FROM pg_catalog.json_array_elements(c.list) e

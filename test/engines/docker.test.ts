@@ -1,7 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Socket } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import Dockerode from 'dockerode';
 import pg from 'pg';
@@ -10,7 +12,7 @@ import { newId } from '../../src/domain/ids.js';
 import { DockerEngine, type DockerEngineOptions } from '../../src/engines/docker.js';
 import { containerOptions } from '../../src/engines/docker-container.js';
 import { execOutput } from '../../src/engines/docker-relay.js';
-import { announcePresence } from '../../src/engines/presence.js';
+import { announcePresence, presenceFolder } from '../../src/engines/presence.js';
 import type { ReplicaServer } from '../../src/ports.js';
 import { clientConfig } from '../../src/postgres/connect.js';
 import { describeReplicaEngine, request, until } from '../contracts/replica-engine.js';
@@ -53,11 +55,13 @@ function run(server: ReplicaServer, script: string): Promise<string> {
 }
 
 /** A container as an instance that never announced itself would have left it. */
-async function leaveBehind(instance: string): Promise<string> {
+async function leaveBehind(instance: string, tempFolder = tmpdir()): Promise<string> {
   const name = `replichat-test-${newId()}`;
   const password = newId();
   const spec = { name, image, instance, chatId: newId(), password, memoryBytes: 256 * MiB, cpus: undefined };
-  const container = await docker.createContainer(containerOptions(spec));
+  const options = containerOptions(spec);
+  const Labels = { ...options.Labels, 'replichat.presence': presenceFolder(tempFolder) };
+  const container = await docker.createContainer({ ...options, Labels });
   await container.start();
   return name;
 }
@@ -198,6 +202,13 @@ describeReplicaEngine('the Docker engine', { available, create, remains });
     await server.dispose();
   });
 
+  test('says why sessions are lost before the Engine has noticed', async () => {
+    const server = await engine.provision(request());
+    const [fault] = await Promise.all([server.fault(), sleep(300).then(() => docker.getContainer(server.id).kill())]);
+    expect(fault).toMatchObject({ reason: 'EXITED', message: expect.stringContaining('exit code 137') });
+    await server.dispose();
+  });
+
   test('notices that a container was removed by somebody else', async () => {
     const server = await engine.provision(request());
     await docker.getContainer(server.id).remove({ force: true, v: true });
@@ -212,10 +223,13 @@ describeReplicaEngine('the Docker engine', { available, create, remains });
       const client = await connect(server);
       const bomb = "SELECT length(string_agg(repeat('x', 1000), '')) FROM generate_series(1, 900000)";
       await expect(client.query(bomb)).rejects.toThrow();
+      const asked = performance.now();
       expect(await server.fault()).toEqual({
         reason: 'OUT_OF_MEMORY',
         message: 'out of memory: the replica may use 160 MiB (REPLICA_MEMORY)',
       });
+      expect(performance.now() - asked).toBeLessThan(2_000);
+      expect((await docker.getContainer(server.id).inspect()).State.Running).toBe(true);
     } finally {
       await small.close();
     }
@@ -299,6 +313,26 @@ describeReplicaEngine('the Docker engine', { available, create, remains });
       await engine.reap();
     }
     expect(await remains(living)).toEqual([]);
+  });
+
+  test('reaps nothing that runs for an instance whose temp folder is another one', async () => {
+    const living = newId();
+    const folder = await mkdtemp(join(tmpdir(), 'private-tmp-'));
+    const name = await leaveBehind(living, folder);
+    try {
+      await engine.reap();
+      expect(await remains(living)).toEqual([name]);
+      await docker.getContainer(name).kill();
+      await docker.getContainer(name).wait();
+      await engine.reap();
+      expect(await remains(living)).toEqual([]);
+    } finally {
+      await docker
+        .getContainer(name)
+        .remove({ force: true, v: true })
+        .catch(() => {});
+      await rm(folder, { recursive: true });
+    }
   });
 
   test('reaps what is its own and that it does not know', async () => {

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { newId } from '../../src/domain/ids.js';
 import { EmbeddedEngine } from '../../src/engines/embedded.js';
 import { findBinaries } from '../../src/engines/embedded-binaries.js';
+import { makeFolder } from '../../src/engines/embedded-folder.js';
 import { EmbeddedServer } from '../../src/engines/embedded-server.js';
 import { announcePresence } from '../../src/engines/presence.js';
 import { processesOf } from '../../src/engines/processes.js';
@@ -74,7 +75,7 @@ describeReplicaEngine('the embedded engine', { available, create, remains });
 
   test('reaps the processes and the folder of an engine that was killed', async () => {
     const dead = newId();
-    const folder = join(tmpdir(), `replichat-${dead}-${newId()}`);
+    const folder = join(tmpdir(), `replichat-${dead}-${newId().slice(0, 6)}`);
     const binaries = await findBinaries(join(tmpdir(), `replichat-${dead}-binaries`));
     const orphan = new EmbeddedServer({
       folder,
@@ -92,6 +93,41 @@ describeReplicaEngine('the embedded engine', { available, create, remains });
     expect(await orphan.stopped).toMatchObject({ reason: 'EXITED' });
     expect(await remains(dead)).toEqual([]);
     expect(await processesOf(orphan.id)).toEqual([]);
+  });
+
+  test('says why sessions are lost before it has been told that the process ended', async () => {
+    const server = await engine.provision(request());
+    const [postmaster] = (await processesOf(server.id)).sort((a, b) => a - b);
+    process.kill(postmaster as number, 'SIGKILL');
+    expect(await server.fault()).toMatchObject({ reason: 'EXITED', message: expect.stringContaining('SIGKILL') });
+    await server.dispose();
+  });
+
+  test.each([
+    ['that is called like one of ours', 'replichat-my-notes'],
+    ['that is called exactly like one of ours', `replichat-${newId()}-${newId().slice(0, 6)}`],
+  ])('does not reap a folder %s', async (_what, name) => {
+    const folder = join(tmpdir(), name);
+    await mkdir(folder);
+    try {
+      await writeFile(join(folder, 'note'), 'mine');
+      await engine.reap();
+      expect(await readdir(folder)).toEqual(['note']);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('reaps what was killed before it had written or while it removed anything', async () => {
+    const dead = newId();
+    const [fresh, half] = ['fresh0', 'half00'].map((id) => join(tmpdir(), `replichat-${dead}-${id}`)) as [
+      string,
+      string,
+    ];
+    await mkdir(fresh);
+    await makeFolder(half);
+    await engine.reap();
+    expect(await remains(dead)).toEqual([]);
   });
 
   const asRoot = process.getuid?.() === 0 ? test : test.skip;

@@ -32,6 +32,10 @@ describe('an instance', () => {
     await expect(stat(presencePath(instance))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  test('cannot be told dead by a name that is none', async () => {
+    expect(await isAlive('../../etc/x')).toBe(true);
+  });
+
   test('has its name for itself', async () => {
     const instance = newId();
     const presence = await announcePresence(instance);

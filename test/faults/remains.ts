@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
-import { basename } from 'node:path';
 import type Dockerode from 'dockerode';
+import { presenceFolder } from '../../src/engines/presence.js';
 import { runningProcesses } from '../support/processes.js';
 
 /**
@@ -29,8 +29,8 @@ export class Remains {
     ];
   }
 
-  #noteInstance(path: string): void {
-    const instance = /^replichat-([0-9a-z]{20})/.exec(basename(path))?.[1];
+  #noteInstance(file: string): void {
+    const instance = /^replichat-([0-9a-z]{20})/.exec(file)?.[1];
     if (instance) this.#instances.add(instance);
   }
 
@@ -40,10 +40,10 @@ export class Remains {
   }
 
   async #containers(docker: Dockerode): Promise<string[]> {
-    const all = await docker.listContainers({ all: true, filters: { label: ['replichat.presence'] } });
-    const theirs = all.filter(({ Labels }) => Labels['replichat.presence']?.startsWith(`${this.tempFolder}/`));
+    const label = [`replichat.presence=${presenceFolder(this.tempFolder)}`];
+    const theirs = await docker.listContainers({ all: true, filters: { label } });
     for (const { Id, Labels } of theirs) {
-      this.#noteInstance(Labels['replichat.presence'] as string);
+      this.#instances.add(Labels['replichat.instance'] as string);
       const { Mounts } = await docker
         .getContainer(Id)
         .inspect()
