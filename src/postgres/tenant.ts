@@ -10,6 +10,8 @@ const PRISTINE = 'replichat_pristine';
 const RENEWED = 'replichat_renewed';
 /** Of 40 (max_connections): room for queries, never for a connection bomb. */
 const ROLE_CONNECTIONS = 24;
+/** A script that loads tables with their foreign keys and triggers needs it, until `sealTenant`. PostgreSQL 15. */
+const SWITCH_TRIGGERS = 'SET ON PARAMETER session_replication_role';
 /** What the chat holds locked, the administrator does not wait for. */
 const ADMIN_LOCK_MS = 10_000;
 /** The longest is the copy of a database. */
@@ -48,9 +50,22 @@ export async function createTenant(server: ReplicaServer, names: { user: string;
   await asAdmin(server, async (admin) => {
     await admin.query(`CREATE ROLE ${role} ${roleAttributes(tenant)}`);
     await admin.query(`CREATE DATABASE ${quote(tenant.database)} OWNER ${role}`);
+    if ((await majorOf(admin)) >= 15) await admin.query(`GRANT ${SWITCH_TRIGGERS} TO ${role}`);
   });
-  await asAdmin(server, (admin) => admin.query(`ALTER SCHEMA public OWNER TO ${role}`), tenant.database);
+  await asAdmin(server, (admin) => ownPublicSchema(admin, role), tenant.database);
   return tenant;
+}
+
+/** Since PostgreSQL 15 whoever owns the database owns its schema public; before, the superuser does. */
+async function ownPublicSchema(admin: pg.Client, role: string): Promise<void> {
+  if ((await majorOf(admin)) < 15) await admin.query(`ALTER SCHEMA public OWNER TO ${role}`);
+}
+
+async function majorOf(admin: pg.Client): Promise<number> {
+  const { rows } = await admin.query<{ major: number }>(
+    `SELECT current_setting('server_version_num')::int / 10000 AS major`,
+  );
+  return rows[0]?.major ?? 0;
 }
 
 function roleAttributes({ password }: Tenant): string {
@@ -89,6 +104,7 @@ export async function createAllowedExtension(
 export async function sealTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
   await asAdmin(server, async (admin) => {
     await repair(admin, tenant);
+    if ((await majorOf(admin)) >= 15) await admin.query(`REVOKE ${SWITCH_TRIGGERS} FROM ${quote(tenant.user)}`);
     await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [tenant.database]);
     await admin.query(`CREATE DATABASE ${PRISTINE} TEMPLATE ${quote(tenant.database)} IS_TEMPLATE true`);
     await admin.query(`ALTER DATABASE ${PRISTINE} ALLOW_CONNECTIONS false`);

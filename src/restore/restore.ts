@@ -55,6 +55,8 @@ export async function restore(
   }
 }
 
+type Statement = Extract<Token, { kind: 'statement' }>;
+
 interface Work {
   readonly token: Token;
   readonly kind?: StatementKind;
@@ -69,6 +71,9 @@ interface CopyUnderWay {
 
 const STEPS: readonly RestoreStep[] = ['SCHEMA', 'DATA', 'INDEXES', 'CONSTRAINTS', 'FINISHING'];
 const MOST_ROLES = 1000;
+/** With `replica`, no trigger fires. */
+const ROLE = 'session_replication_role';
+const INSUFFICIENT_PRIVILEGE = '42501';
 /** What may wait in memory so that the number of indexes to build is known before the first is built. */
 const LOOK_AHEAD_BYTES = 16 * 1024 * 1024;
 
@@ -87,7 +92,12 @@ class Restore {
   #current: readonly string[] = [];
   /** Only harmless statements so far: nothing can lie in wait for the administrator yet. */
   #untouched = true;
+  /** Tables whose triggers the script has disabled, as it names them. */
+  readonly #withoutTriggers = new Set<string | undefined>();
+  /** The session_replication_role to go back to after the rows of such a table. */
+  #scriptsRole: string | undefined;
   #copy: CopyUnderWay | undefined;
+  readonly #last: { readonly token: Statement; readonly kind: StatementKind }[] = [];
 
   constructor(
     private readonly target: RestoreTarget,
@@ -106,6 +116,7 @@ class Restore {
       throw new RestoreFailure(issueOfLexError(error), { cause: error });
     }
     this.#checkComplete();
+    for (const item of this.#last.splice(0)) await this.#run(item.token, item.kind);
     this.#finishTable();
     this.#step = 'FINISHING';
     this.#bytesRestored = this.#lexer.offset;
@@ -161,13 +172,20 @@ class Restore {
     this.#report(this.#current);
   }
 
-  async #statement(token: Extract<Token, { kind: 'statement' }>, kind: StatementKind): Promise<void> {
+  async #statement(token: Statement, kind: StatementKind): Promise<void> {
     this.#begin(kind);
     if (!kind.harmless) this.#untouched = false;
+    await this.#switchTriggers(kind);
     if (token.copy) return this.#startCopy(token, kind);
     if (kind.skip) return this.#warn(kind.skip, token, kind);
+    if (kind.last && this.#lexer.header.isPgDump) this.#last.push({ token, kind });
+    else await this.#run(token, kind);
+  }
+
+  async #run(token: Statement, kind: StatementKind): Promise<void> {
     try {
-      await this.#execute(token.bytes, kind);
+      if (kind.triggers) await this.#alterTriggers(token.bytes, kind);
+      else await this.#execute(token.bytes, kind);
       if (kind.counts === 'index') this.#indexesDone += 1;
     } catch (error) {
       if (this.#isForgiven(kind, error)) this.#warn(kind.lenient as Treatment, token, kind, error);
@@ -209,6 +227,39 @@ class Restore {
     }
   }
 
+  /**
+   * `ALTER TABLE ... TRIGGER ALL` is refused to the owner of a table with foreign keys, whose triggers are the system's.
+   * The owner may switch the others, and while rows of that table come, `#switchTriggers` does the rest.
+   */
+  async #alterTriggers(statement: Buffer, kind: StatementKind): Promise<void> {
+    if (kind.triggers === 'ENABLE') this.#withoutTriggers.delete(kind.object);
+    try {
+      await this.#execute(statement, kind);
+    } catch (error) {
+      if ((error as DatabaseError).code !== INSUFFICIENT_PRIVILEGE) throw error;
+      const ofUser = statement.toString('latin1').replace(/\bALL$/i, 'USER');
+      await this.#execute(Buffer.from(ofUser, 'latin1'), kind);
+      if (kind.triggers === 'ENABLE') return;
+      // Refused where the role may not set it: then foreign keys stay in force.
+      await this.#execute(Buffer.from(`SELECT ${setRole(`pg_catalog.current_setting('${ROLE}')`)}`), kind);
+      this.#withoutTriggers.add(kind.object);
+    }
+  }
+
+  async #switchTriggers(kind: StatementKind): Promise<void> {
+    const off = kind.step === 'DATA' && this.#withoutTriggers.has(kind.object);
+    if (off === (this.#scriptsRole !== undefined)) return;
+    // What fails here fails in a transaction that has failed, where nothing is of any consequence.
+    if (off) {
+      const query = `SELECT pg_catalog.current_setting('${ROLE}') AS role, ${setRole("'replica'")}`;
+      const result = await this.target.session.query<{ role: string }>(query).catch(() => undefined);
+      this.#scriptsRole = result?.rows[0]?.role;
+    } else {
+      await this.target.session.query(`SELECT ${setRole(`'${this.#scriptsRole}'`)}`).catch(() => {});
+      this.#scriptsRole = undefined;
+    }
+  }
+
   readonly #createdRoles = new Set<string>();
 
   /** Each role once: a second complaint about it means that creating it was no remedy. */
@@ -234,7 +285,7 @@ class Restore {
     return this.#untouched && !inTransaction && (await this.target.createExtension(name, schema));
   }
 
-  async #startCopy(token: Extract<Token, { kind: 'statement' }>, kind: StatementKind): Promise<void> {
+  async #startCopy(token: Statement, kind: StatementKind): Promise<void> {
     this.#copy = { to: undefined, kind };
     try {
       this.#copy.to = await startCopy(this.target.session, token.bytes);
@@ -293,12 +344,7 @@ class Restore {
     return kind.lenient.only?.includes((error as DatabaseError).code as string) ?? true;
   }
 
-  #warn(
-    treatment: Treatment,
-    token: Extract<Token, { kind: 'statement' }>,
-    kind: StatementKind,
-    error?: unknown,
-  ): void {
+  #warn(treatment: Treatment, token: Statement, kind: StatementKind, error?: unknown): void {
     const { code, message, hint } = treatment;
     const reason = error === undefined ? '' : ` (${messageOf(error)})`;
     const distinction = treatment.perObject ? kind.object : undefined;
@@ -382,6 +428,10 @@ function startsAfterData({ kind }: Work): boolean {
   return kind !== undefined && kind.step !== 'SCHEMA' && kind.step !== 'DATA';
 }
 
+function setRole(value: string): string {
+  return `pg_catalog.set_config('${ROLE}', ${value}, false)`;
+}
+
 function mayNameRoles(statement: Buffer): boolean {
   return statement.length < 8192 && /^\s*(GRANT|REVOKE|ALTER|CREATE\s+(POLICY|SCHEMA))\b/i.test(statement.toString());
 }
@@ -397,7 +447,7 @@ function isServerError(error: unknown): boolean {
   return severity === 'ERROR' && typeof code === 'string';
 }
 
-function issueOf(error: unknown, token: Extract<Token, { kind: 'statement' }>, kind: StatementKind): RestoreIssue {
+function issueOf(error: unknown, token: Statement, kind: StatementKind): RestoreIssue {
   const position = Number((error as DatabaseError).position ?? 1);
   const text = token.bytes.toString('utf8');
   const linesBefore = text.slice(0, position - 1).split('\n').length - 1;

@@ -11,6 +11,10 @@ export interface StatementKind {
   readonly skip?: Treatment;
   /** Run; when PostgreSQL refuses it, a warning, because neither schema nor data is lost. */
   readonly lenient?: Treatment;
+  /** Of a pg_dump, run after everything else, because it would stand in the way of what comes before. */
+  readonly last?: true;
+  /** ALTER TABLE ... TRIGGER ALL, for `object`. */
+  readonly triggers?: 'DISABLE' | 'ENABLE';
   readonly extension?: { readonly name: string; readonly schema: string | undefined };
   /** Cannot define anything that a later statement of ours could be lured into calling. */
   readonly harmless: boolean;
@@ -79,6 +83,10 @@ const DROP: Treatment = {
   message: 'a DROP found nothing to drop: the replica starts empty',
   only: ['42P01', '42703', '42704', '42883', '3F000', '42501'],
 };
+const STATISTICS: Treatment = {
+  code: 'STATISTICS_SKIPPED',
+  message: "the planner's statistics of the source were refused: the replica collects its own",
+};
 const LANGUAGE: Treatment = {
   code: 'LANGUAGE_SKIPPED',
   message: 'the language is part of the server already',
@@ -122,7 +130,11 @@ const RULES: readonly Rule[] = [
   { head: /^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) /, lenient: GRANT },
   { head: /^(COMMENT ON|SECURITY LABEL) /, lenient: COMMENT },
   { head: /^DROP /, lenient: DROP },
-  { head: /^ALTER TABLE .* DROP (CONSTRAINT|DEFAULT|NOT NULL|IDENTITY)\b/, alone: true, lenient: DROP },
+  { head: /^ALTER (TABLE|DOMAIN) .* DROP (CONSTRAINT|DEFAULT|NOT NULL|IDENTITY)\b/, alone: true, lenient: DROP },
+  { head: /^SELECT PG_CATALOG \. LO_UNLINK \(/, lenient: DROP },
+  // By which `pg_dump --clean` takes a view's dependencies away before it drops them.
+  { head: /^CREATE OR REPLACE VIEW \S+( \. \S+)?( WITH \(.*\))? AS SELECT NULL : : (?!.* FROM )/, lenient: DROP },
+  { head: /^SELECT \* FROM PG_CATALOG \. PG_RESTORE_\w+_STATS \(/, lenient: STATISTICS },
   { head: /^(CREATE|ALTER) (OR REPLACE )?(TRUSTED )?(PROCEDURAL )?LANGUAGE /, lenient: LANGUAGE },
   { head: /^ALTER TABLE .* (DISABLE|ENABLE) TRIGGER ALL$/, alone: true, lenient: TRIGGER_SWITCH },
   { head: /^CREATE SCHEMA (IF NOT EXISTS )?(PUBLIC|"PUBLIC")( |$)/, lenient: SCHEMA_EXISTS },
@@ -143,6 +155,15 @@ const HARMLESS = new RegExp(
     '|^ALTER TABLE (IF EXISTS )?(ONLY )?\\S+( \\. \\S+)? (DROP CONSTRAINT (IF EXISTS )?\\S+|ALTER COLUMN \\S+ DROP DEFAULT)$',
 );
 
+/**
+ * What a superuser is above, and an owner is not: forced row security, and privileges that the owner has given up,
+ * would keep the rows out that come after it where a file has the sections of pg_dump one after another.
+ */
+const AGAINST_THE_OWNER: readonly Pick<Rule, 'head' | 'alone'>[] = [
+  { head: /^ALTER TABLE .* (?<!NO )FORCE ROW LEVEL SECURITY$/, alone: true },
+  { head: /^(GRANT|REVOKE) / },
+];
+
 /** Longer statements are judged by their beginning: what is matched above is never that long. */
 const HEAD_BYTES = 8192;
 
@@ -151,7 +172,8 @@ export function classify(statement: Buffer): StatementKind {
   const words = wordsOf(text);
   const head = words.map((word) => word.shape).join(' ');
   const several = hasSeveralActions(words);
-  const rule = RULES.find((candidate) => candidate.head.test(head) && !(candidate.alone && several));
+  const applies = (rule: Pick<Rule, 'head' | 'alone'>) => rule.head.test(head) && !(rule.alone && several);
+  const rule = RULES.find(applies);
   const extension = /^CREATE EXTENSION /.test(head) ? extensionOf(words) : undefined;
   return {
     step: stepOf(head),
@@ -160,6 +182,8 @@ export function classify(statement: Buffer): StatementKind {
     skip: rule?.skip,
     lenient: rule?.lenient,
     extension,
+    ...(AGAINST_THE_OWNER.some(applies) && { last: true as const }),
+    ...triggersOf(head),
     // pg_dump writes no block comments; nested ones could hide from `wordsOf` what a statement is.
     harmless: (rule?.skip !== undefined || HARMLESS.test(head)) && !text.includes('/*'),
   };
@@ -183,6 +207,11 @@ function stepOf(head: string): RestoreStep {
 function countedAs(head: string): { counts?: 'table' | 'index' } {
   if (TABLE.test(head)) return { counts: 'table' };
   return INDEX.test(head) || INDEX_CONSTRAINT.test(head) ? { counts: 'index' } : {};
+}
+
+function triggersOf(head: string): { triggers?: 'DISABLE' | 'ENABLE' } {
+  const [, verb] = /^ALTER TABLE [^,]* (DISABLE|ENABLE) TRIGGER ALL$/.exec(head) ?? [];
+  return verb === 'DISABLE' || verb === 'ENABLE' ? { triggers: verb } : {};
 }
 
 interface Word {
