@@ -52,8 +52,6 @@ describe('what is run as it is', () => {
       'public.a',
     ],
     ['ALTER TABLE ONLY public.film REPLICA IDENTITY FULL', 'SCHEMA', undefined, 'public.film'],
-    // pg_dump forces it with the table, before the data, and enables it after.
-    ['ALTER TABLE ONLY public.film FORCE ROW LEVEL SECURITY', 'SCHEMA', undefined, 'public.film'],
     ['ALTER TABLE film ADD COLUMN unique_name text', 'SCHEMA', undefined, 'film'],
     ['ALTER TABLE film ADD uniqueness integer', 'SCHEMA', undefined, 'film'],
     ['ALTER TABLE film ADD checked boolean', 'SCHEMA', undefined, 'film'],
@@ -330,7 +328,11 @@ describe('what is run, and forgiven when PostgreSQL refuses it', () => {
       'DROP EXTENSION hstore',
       'ALTER TABLE IF EXISTS ONLY public.a DROP CONSTRAINT IF EXISTS a_pkey',
       'ALTER TABLE public.a ALTER COLUMN id DROP DEFAULT',
+      'ALTER DOMAIN public.email DROP CONSTRAINT later',
+      "SELECT pg_catalog.lo_unlink('4711')",
+      'CREATE OR REPLACE VIEW public.v AS\nSELECT\n    NULL::date AS at,\n    NULL::shop.mood AS "m; x"',
     ],
+    STATISTICS_SKIPPED: ["SELECT * FROM pg_catalog.pg_restore_relation_stats(\n\t'version', '180000'::integer\n)"],
     LANGUAGE_SKIPPED: ['CREATE OR REPLACE PROCEDURAL LANGUAGE plpgsql', 'CREATE TRUSTED LANGUAGE plpgsql'],
     TRIGGER_SWITCH_SKIPPED: [
       'ALTER TABLE public.film DISABLE TRIGGER ALL',
@@ -360,9 +362,24 @@ describe('what is run, and forgiven when PostgreSQL refuses it', () => {
     'CREATE SCHEMA reporting',
     'ALTER TABLE a DROP COLUMN b',
     'CREATE TABLE a ()',
+    'CREATE OR REPLACE VIEW v AS SELECT NULL::text AS a FROM t',
   ])('not: %s', (statement) => {
     expect(kindOf(statement).lenient).toBeUndefined();
   });
+});
+
+test.each<[statement: string, kind: Partial<StatementKind>]>([
+  ['ALTER TABLE public.film DISABLE TRIGGER ALL', { triggers: 'DISABLE', object: 'public.film' }],
+  ['ALTER TABLE ONLY film ENABLE TRIGGER ALL', { triggers: 'ENABLE', object: 'film' }],
+  ['ALTER TABLE film DISABLE TRIGGER USER', { triggers: undefined }],
+  // pg_dump forces it with the table, before the data, and enables it after.
+  ['ALTER TABLE ONLY public.film FORCE ROW LEVEL SECURITY', { last: true, object: 'public.film' }],
+  ['ALTER TABLE public.film NO FORCE ROW LEVEL SECURITY', { last: undefined }],
+  ['REVOKE ALL ON TABLE public.film FROM app', { last: true }],
+  ['ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO app', { last: undefined }],
+])('what waits for the rows, or makes way for them: %s', (statement, kind) => {
+  const { last, triggers, object } = kindOf(statement);
+  expect({ last, triggers, object }).toMatchObject(kind);
 });
 
 test.each<[statement: string, name: string, schema: string | undefined]>([
