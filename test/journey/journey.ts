@@ -360,7 +360,11 @@ export function describeJourney(engine: string, setting: Setting): void {
       const { errors } = await app.upload(chatId, library);
       expect(errors?.[0]?.extensions.code).toBe('CONFLICT');
       await eventually('the restore is under way', async () => (await app.status(chatId))?.state === 'RESTORING');
-      const watching = app.watch(chatId);
+      let seen: Status | undefined;
+      const watching = app.watch(chatId, undefined, (status) => {
+        seen = status;
+      });
+      await eventually('it is watched', async () => seen !== undefined);
       const { data } = await app.graphql('mutation($id: ID!) { cancelReplication(chatId: $id) { status { state } } }', {
         id: chatId,
       });
@@ -384,8 +388,11 @@ export function describeJourney(engine: string, setting: Setting): void {
     test.each(['deleteReplica(chatId: $id)', 'deleteChat(id: $id)'])('%s ends and removes it', async (mutation) => {
       const chatId = await app.createChat();
       await app.upload(chatId, ENDLESS);
-      const watching = app.watch(chatId);
-      await eventually('it has begun', async () => (await app.status(chatId))?.state !== 'QUEUED');
+      let seen: Status | undefined;
+      const watching = app.watch(chatId, undefined, (status) => {
+        seen = status;
+      });
+      await eventually('it is watched, and has begun', async () => seen !== undefined && seen.state !== 'QUEUED');
       const { errors } = await app.graphql(`mutation($id: ID!) { ${mutation} }`, { id: chatId });
       expect(errors).toBeUndefined();
       expect((await watching).at(-1)?.state).toBe('CANCELLED');

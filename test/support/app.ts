@@ -112,14 +112,20 @@ export function clientOf(port: number) {
     return data.replicationStatus;
   }
 
-  /** Every snapshot that a subscriber gets, until the subscription completes. */
-  async function watch(chatId: string, after?: number): Promise<Status[]> {
+  /** Every snapshot that a subscriber gets, until the subscription completes; `onStatus` hears of each at once. */
+  async function watch(
+    chatId: string,
+    after?: number,
+    onStatus: (status: Status) => void = () => {},
+  ): Promise<Status[]> {
     const statuses: Status[] = [];
     for await (const { data } of subscribe(
       `subscription($id: ID!, $after: Int) { replicationStatus(chatId: $id, after: $after) { ${STATUS} } }`,
       { id: chatId, after },
     )) {
-      statuses.push((data as { replicationStatus: Status }).replicationStatus);
+      const { replicationStatus: status } = data as { replicationStatus: Status };
+      statuses.push(status);
+      onStatus(status);
     }
     return statuses;
   }
