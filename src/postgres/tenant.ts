@@ -42,13 +42,14 @@ export interface Tenant {
 
 /**
  * Takes a fresh server over for a chat: a role that is no superuser, with a password of its own, and its database.
- * Runs before any statement of the chat's, which is why the administrator may enter the chat's database here.
+ * Runs before any statement of the chat's, which is why the administrator may enter the chat's database here. Until
+ * `sealTenant`, the role sees the rows that row security would hide from it, as the superuser does whom scripts expect.
  */
 export async function createTenant(server: ReplicaServer, names: { user: string; database: string }): Promise<Tenant> {
   const tenant = { ...names, password: randomBytes(24).toString('base64url') };
   const role = quote(tenant.user);
   await asAdmin(server, async (admin) => {
-    await admin.query(`CREATE ROLE ${role} ${roleAttributes(tenant)}`);
+    await admin.query(`CREATE ROLE ${role} ${roleAttributes(tenant)} BYPASSRLS`);
     await admin.query(`CREATE DATABASE ${quote(tenant.database)} OWNER ${role}`);
     if ((await majorOf(admin)) >= 15) await admin.query(`GRANT ${SWITCH_TRIGGERS} TO ${role}`);
   });
@@ -70,7 +71,7 @@ async function majorOf(admin: pg.Client): Promise<number> {
 
 function roleAttributes({ password }: Tenant): string {
   return (
-    `LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT ` +
+    `LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT ` +
     `CONNECTION LIMIT ${ROLE_CONNECTIONS} VALID UNTIL 'infinity' PASSWORD '${scramVerifier(password)}'`
   );
 }
@@ -126,7 +127,7 @@ export async function resetTenant(server: ReplicaServer, tenant: Tenant): Promis
 /** The role and its database let the chat in again, whatever it has done to them. */
 async function repair(admin: pg.Client, tenant: Tenant): Promise<void> {
   const [role, database] = [quote(tenant.user), quote(tenant.database)];
-  await admin.query(`ALTER ROLE ${role} ${roleAttributes(tenant)}`);
+  await admin.query(`ALTER ROLE ${role} ${roleAttributes(tenant)} NOBYPASSRLS`);
   await admin.query(`ALTER ROLE ${role} RESET ALL`);
   await admin.query(`ALTER ROLE ${role} IN DATABASE ${database} RESET ALL`);
   await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false`);

@@ -156,13 +156,10 @@ const HARMLESS = new RegExp(
 );
 
 /**
- * What a superuser is above, and an owner is not: forced row security, and privileges that the owner has given up,
- * would keep the rows out that come after it where a file has the sections of pg_dump one after another.
+ * A superuser is above what an owner has given up; an owner would be kept from the rows that come after it where a file
+ * has the sections of pg_dump one after another.
  */
-const AGAINST_THE_OWNER: readonly Pick<Rule, 'head' | 'alone'>[] = [
-  { head: /^ALTER TABLE .* (?<!NO )FORCE ROW LEVEL SECURITY$/, alone: true },
-  { head: /^(GRANT|REVOKE) / },
-];
+const PRIVILEGES = /^(GRANT|REVOKE) /;
 
 /** Longer statements are judged by their beginning: what is matched above is never that long. */
 const HEAD_BYTES = 8192;
@@ -172,8 +169,7 @@ export function classify(statement: Buffer): StatementKind {
   const words = wordsOf(text);
   const head = words.map((word) => word.shape).join(' ');
   const several = hasSeveralActions(words);
-  const applies = (rule: Pick<Rule, 'head' | 'alone'>) => rule.head.test(head) && !(rule.alone && several);
-  const rule = RULES.find(applies);
+  const rule = RULES.find((candidate) => candidate.head.test(head) && !(candidate.alone && several));
   const extension = /^CREATE EXTENSION /.test(head) ? extensionOf(words) : undefined;
   return {
     step: stepOf(head),
@@ -182,7 +178,7 @@ export function classify(statement: Buffer): StatementKind {
     skip: rule?.skip,
     lenient: rule?.lenient,
     extension,
-    ...(AGAINST_THE_OWNER.some(applies) && { last: true as const }),
+    ...(PRIVILEGES.test(head) && { last: true as const }),
     ...triggersOf(head),
     // pg_dump writes no block comments; nested ones could hide from `wordsOf` what a statement is.
     harmless: (rule?.skip !== undefined || HARMLESS.test(head)) && !text.includes('/*'),

@@ -7,6 +7,8 @@ import type { Client, DatabaseError, Submittable } from 'pg';
  * the dump's own `SET client_encoding`, then converts. Message formats: PostgreSQL manual, 53.7.
  */
 
+const ONE_PIECE_BYTES = 64 * 1024;
+
 interface Connection {
   readonly stream: Duplex;
 }
@@ -87,12 +89,13 @@ class RawQuery implements Submittable {
   /** Returns false when the socket's buffer is full. */
   send(type: string, ...body: Buffer[]): boolean {
     const header = Buffer.alloc(5);
+    const length = body.reduce((sum, part) => sum + part.length, 0);
     header.write(type, 0, 'latin1');
-    header.writeUInt32BE(4 + body.reduce((sum, part) => sum + part.length, 0), 1);
-    this.stream.cork();
+    header.writeUInt32BE(4 + length, 1);
+    // In pieces, a short message would wait for the acknowledgement of the first one, on the relay's TCP connection.
+    if (length <= ONE_PIECE_BYTES) return this.stream.write(Buffer.concat([header, ...body]));
     let more = this.stream.write(header);
     for (const part of body) more = this.stream.write(part);
-    this.stream.uncork();
     return more;
   }
 

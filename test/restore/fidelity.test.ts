@@ -48,6 +48,40 @@ $ä$;
 CREATE VIEW "öffnen" AS SELECT a, 'ÿ'::text AS "ÿ" FROM "größe";
 `;
 
+/** Relies on what a superuser may, on every line. */
+const BY_HAND = `
+BEGIN;
+CREATE TABLE parent (id int PRIMARY KEY, touched int);
+CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent, touched int);
+CREATE TABLE other (parent int REFERENCES parent, touched int);
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.touched := 1; RETURN NEW; END $$;
+CREATE TRIGGER touch BEFORE INSERT ON parent FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TRIGGER touch BEFORE INSERT ON child FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TRIGGER touch BEFORE INSERT ON other FOR EACH ROW EXECUTE FUNCTION touch();
+COMMIT;
+ALTER TABLE child DISABLE TRIGGER ALL;
+ALTER TABLE parent DISABLE TRIGGER ALL;
+INSERT INTO child VALUES (1, 1);
+INSERT INTO parent VALUES (1);
+INSERT INTO other VALUES (1);
+ALTER TABLE parent ENABLE TRIGGER ALL;
+INSERT INTO child VALUES (2, 2);
+INSERT INTO parent VALUES (2);
+ALTER TABLE child ENABLE TRIGGER ALL;
+INSERT INTO child VALUES (3, 1);
+SET session_replication_role = replica;
+INSERT INTO child VALUES (4, 4);
+COPY parent FROM stdin;
+4\t\\N
+\\.
+SET session_replication_role = origin;
+INSERT INTO child VALUES (5, 4);
+CREATE TABLE secret AS SELECT * FROM child;
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+INSERT INTO secret VALUES (9);
+CREATE TABLE secrets AS SELECT * FROM secret;
+`;
+
 const run = promisify(execFile);
 const PROGRAM = { maxBuffer: 512 * MiB, encoding: 'buffer' } as const;
 
@@ -213,6 +247,9 @@ describeHere('a replica is what psql makes of the same file', () => {
   }
 
   async function compare(script: Buffer, status: ReplicationStatus, access: Access, options: Facts) {
+    // What the restore was allowed, queries are not.
+    const { rows } = await access.query(`SELECT rolbypassrls FROM pg_roles WHERE rolname = '${USER}'`);
+    expect(rows).toEqual([{ rolbypassrls: false }]);
     // REFRESH runs as the owner, who was a superuser where the dump comes from.
     await access.query(`ALTER ROLE ${USER} SUPERUSER`);
     if (!options.creates) {
@@ -265,6 +302,10 @@ describeHere('a replica is what psql makes of the same file', () => {
   test.each(['', '--inserts'])('with the line ends of Windows %s', async (options) => {
     const script = await sourceAccess.dump('--dbname=small', ...options.split(' ').filter(Boolean));
     await expectFaithful(Buffer.from(script.toString().replaceAll('\n', '\r\n')));
+  });
+
+  test('written by hand, for a superuser', async () => {
+    await expectFaithful(Buffer.from(BY_HAND), { ownerless: true });
   });
 
   test.each(['../../examples/library.sql', '../../../shared/dumps/pagila.sql', '../../../shared/dumps/northwind.sql'])(

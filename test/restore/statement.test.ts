@@ -52,6 +52,8 @@ describe('what is run as it is', () => {
       'public.a',
     ],
     ['ALTER TABLE ONLY public.film REPLICA IDENTITY FULL', 'SCHEMA', undefined, 'public.film'],
+    // pg_dump forces it with the table, before the data, and enables it after.
+    ['ALTER TABLE ONLY public.film FORCE ROW LEVEL SECURITY', 'SCHEMA', undefined, 'public.film'],
     ['ALTER TABLE film ADD COLUMN unique_name text', 'SCHEMA', undefined, 'film'],
     ['ALTER TABLE film ADD uniqueness integer', 'SCHEMA', undefined, 'film'],
     ['ALTER TABLE film ADD checked boolean', 'SCHEMA', undefined, 'film'],
@@ -372,9 +374,6 @@ test.each<[statement: string, kind: Partial<StatementKind>]>([
   ['ALTER TABLE public.film DISABLE TRIGGER ALL', { triggers: 'DISABLE', object: 'public.film' }],
   ['ALTER TABLE ONLY film ENABLE TRIGGER ALL', { triggers: 'ENABLE', object: 'film' }],
   ['ALTER TABLE film DISABLE TRIGGER USER', { triggers: undefined }],
-  // pg_dump forces it with the table, before the data, and enables it after.
-  ['ALTER TABLE ONLY public.film FORCE ROW LEVEL SECURITY', { last: true, object: 'public.film' }],
-  ['ALTER TABLE public.film NO FORCE ROW LEVEL SECURITY', { last: undefined }],
   ['REVOKE ALL ON TABLE public.film FROM app', { last: true }],
   ['ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO app', { last: undefined }],
 ])('what waits for the rows, or makes way for them: %s', (statement, kind) => {
