@@ -108,7 +108,9 @@ function limitsOf(config: Config) {
   return {
     maxReplicas: config.maxReplicas,
     diskBytes: config.replica.diskBytes,
+    spoolBytes: config.maxSpoolBytes,
     restoreTimeoutMs: config.restoreTimeoutMs,
+    maxUnpackedBytes: config.maxUnpackedBytes,
     ttlSeconds: config.replica.ttlSeconds,
   };
 }

@@ -79,7 +79,13 @@ export const VARIABLES = {
   REPLICA_TTL: variable('24h', duration, 'how long a replica lives after its last use; 0 for as long as the server'),
   RESTORE_TIMEOUT: variable('1h', timeout, 'how long a restore may take, the upload included'),
   MAX_REPLICAS: variable('20', integer(1, 10_000), 'replicas at a time'),
+  MAX_SPOOL_BYTES: variable(
+    '4g',
+    size,
+    'disk in the temporary folder for what one upload is ahead of its restore; the upload waits beyond it',
+  ),
   MAX_UPLOAD_BYTES: variable('10g', size, 'size of an uploaded file'),
+  MAX_UNPACKED_BYTES: variable('50g', size, 'size of the script in a compressed file or an archive'),
   UPLOAD_IDLE_TIMEOUT: variable('60s', timeout, 'how long an upload may stand still'),
   MAX_MESSAGE_BYTES: variable('1m', size, 'size of a message, as JSON'),
   ALLOWED_ORIGINS: variable(
@@ -115,7 +121,9 @@ export interface Config {
   };
   readonly restoreTimeoutMs: number;
   readonly maxReplicas: number;
+  readonly maxSpoolBytes: number;
   readonly maxUploadBytes: number;
+  readonly maxUnpackedBytes: number;
   readonly uploadIdleMs: number;
   readonly maxMessageBytes: number;
   readonly allowedOrigins: readonly string[];
@@ -147,7 +155,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     }),
     restoreTimeoutMs: values.RESTORE_TIMEOUT * 1000,
     maxReplicas: values.MAX_REPLICAS,
+    maxSpoolBytes: values.MAX_SPOOL_BYTES,
     maxUploadBytes: values.MAX_UPLOAD_BYTES,
+    maxUnpackedBytes: values.MAX_UNPACKED_BYTES,
     uploadIdleMs: values.UPLOAD_IDLE_TIMEOUT * 1000,
     maxMessageBytes: values.MAX_MESSAGE_BYTES,
     allowedOrigins: Object.freeze(values.ALLOWED_ORIGINS),

@@ -47,12 +47,14 @@ export interface EventBus {
   close(): Promise<void>;
 }
 
-/** Runs PostgreSQL servers. Knows nothing of dumps, and of a chat only the id that it labels the server with. */
+/** Runs PostgreSQL servers. Of a chat it knows only the id that it labels the server with. */
 export interface ReplicaEngine {
   /** As in `Replica.engine`: "docker", "embedded". */
   readonly name: string;
   /** One line for people: what runs the replicas, and what that does not isolate. */
   readonly description: string;
+  /** Whether its servers have `convertArchive`. */
+  readonly convertsArchives: boolean;
   /** Throws ENGINE_UNAVAILABLE, with the remedy, when no server could be provisioned now. */
   check(): Promise<void>;
   /**
@@ -81,8 +83,17 @@ export interface ReplicaServer {
   readonly id: string;
   /** The bootstrap superuser, and a maintenance database that never holds a chat's objects. */
   readonly admin: { readonly user: string; readonly password: string; readonly database: string };
+  /** Cores that it may use. */
+  readonly cpus: number;
   /** A byte stream to the server's PostgreSQL port; destroying it ends the session. */
   open(): Promise<Duplex>;
+  /**
+   * The script that an archive of pg_dump (custom or tar format) stands for, made by the server's own pg_restore while
+   * the archive arrives. Nothing of it is trusted. Throws what `archive` throws, the signal's reason, or
+   * UNSUPPORTED_DUMP with pg_restore's last words, `hint`, and `cutOff` when the archive ends too early. Leaving it does
+   * not wait for `archive`.
+   */
+  convertArchive?(archive: AsyncGenerator<Buffer, void>, signal: AbortSignal): AsyncGenerator<Buffer, void>;
   /** Resolves when the server has stopped for whatever reason, `dispose` included. */
   readonly stopped: Promise<ServerStop>;
   /** Why sessions are being lost, when the engine knows: asked after a connection broke. */

@@ -13,13 +13,15 @@ export interface RestoreIssue {
   readonly statement?: string;
   readonly object?: string;
   readonly hint?: string;
+  /** How often a warning was given, when more than once; the rest is of the first time. */
+  readonly count?: number;
 }
 
 /** How far a restore is. Counts only ever rise; totals are those found in the file so far. */
 export interface RestoreProgress {
   readonly step: RestoreStep;
-  /** 0 to 1 of the work of the restore. */
-  readonly fraction: number;
+  /** Seconds that the rest is thought to take. */
+  readonly remainingSeconds: number;
   readonly bytesRestored: number;
   readonly tablesDone: number;
   readonly tablesTotal: number;
@@ -49,15 +51,16 @@ export interface ReplicationStatus {
   readonly warnings: readonly RestoreIssue[];
   readonly error: RestoreIssue | null;
   readonly at: Date;
-  /** When the restore itself began: what the estimate of the time left is made from. */
-  readonly restoringSince: Date | null;
+  /** When it was accepted: the percentage is the share of the time since then in what it is thought to be in all. */
+  readonly acceptedAt: Date;
 }
 
 export type ReplicationEvent =
   | { readonly type: 'starting'; readonly activity?: string }
   | { readonly type: 'received'; readonly bytes: number; readonly total: number | null }
   | { readonly type: 'restoring'; readonly progress: RestoreProgress }
-  | { readonly type: 'warning'; readonly issue: RestoreIssue }
+  /** The warning at `index` is new, or has been given again. */
+  | { readonly type: 'warning'; readonly index: number; readonly issue: RestoreIssue }
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly error: RestoreIssue }
   | { readonly type: 'cancelled'; readonly error: RestoreIssue }
@@ -113,7 +116,7 @@ export function queued(chatId: string, lastSequence: number, at: Date): Replicat
     warnings: [],
     error: null,
     at,
-    restoringSince: null,
+    acceptedAt: at,
   };
 }
 
@@ -142,8 +145,8 @@ function changes(status: ReplicationStatus, event: ReplicationEvent, at: Date): 
       return restoring(status, event.progress, at);
     case 'warning':
       return {
-        warningCount: status.warningCount + 1,
-        warnings: status.warnings.length < KEPT_WARNINGS ? [...status.warnings, event.issue] : status.warnings,
+        warningCount: Math.max(status.warningCount, event.index + 1),
+        warnings: event.index < KEPT_WARNINGS ? replaced(status.warnings, event.index, event.issue) : status.warnings,
       };
     case 'ready':
       return { percent: 100, current: [], etaSeconds: null };
@@ -155,17 +158,17 @@ function changes(status: ReplicationStatus, event: ReplicationEvent, at: Date): 
   }
 }
 
-/** A replication is at 2 % when its server runs, and below 100 until it is READY. */
-function restoring(status: ReplicationStatus, progress: RestoreProgress, at: Date): Partial<ReplicationStatus> {
-  const { fraction, ...counts } = progress;
-  const percent = Math.max(status.percent, Math.min(99.9, Math.floor((2 + 98 * fraction) * 10) / 10));
-  const since = status.restoringSince ?? at;
-  return { ...counts, percent, restoringSince: since, etaSeconds: etaSeconds(fraction, since, at) };
+function replaced<T>(items: readonly T[], index: number, item: T): readonly T[] {
+  return [...items.slice(0, index), item, ...items.slice(index + 1)];
 }
 
-/** Null until there is enough to go by: a second and a twentieth of the work. */
-function etaSeconds(fraction: number, since: Date, at: Date): number | null {
-  const elapsed = (at.getTime() - since.getTime()) / 1000;
-  if (elapsed < 1 || fraction < 0.05) return null;
-  return Math.ceil((elapsed * (1 - fraction)) / fraction);
+/** A replication is below 100 until it is READY. */
+function restoring(status: ReplicationStatus, progress: RestoreProgress, at: Date): Partial<ReplicationStatus> {
+  const { remainingSeconds, ...counts } = progress;
+  const elapsed = (at.getTime() - status.acceptedAt.getTime()) / 1000;
+  const share = elapsed > 0 ? elapsed / (elapsed + remainingSeconds) : 0;
+  const percent = Math.max(status.percent, Math.min(99.9, Math.floor(share * 1000) / 10));
+  // Too early to say anything.
+  const etaSeconds = elapsed < 1 ? null : Math.ceil(remainingSeconds);
+  return { ...counts, percent, etaSeconds };
 }

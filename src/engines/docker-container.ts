@@ -13,6 +13,9 @@ export const LABEL = {
   presence: 'replichat.presence',
 } as const;
 
+/** On the container's tmpfs. */
+export const SOCKET_FOLDER = '/tmp';
+
 /** What the boot script says of an image that is no PostgreSQL. */
 export const INCOMPLETE_IMAGE = 'replichat: this image lacks';
 
@@ -55,7 +58,7 @@ export function containerOptions(spec: ContainerSpec): Dockerode.ContainerCreate
   const settings = serverSettings({
     memoryBytes: spec.memoryBytes,
     listenAddresses: '127.0.0.1',
-    unixSocketDirectories: '',
+    unixSocketDirectories: SOCKET_FOLDER,
   });
   return {
     name: spec.name,

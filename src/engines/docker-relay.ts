@@ -1,14 +1,45 @@
 import { Duplex } from 'node:stream';
 import type Dockerode from 'dockerode';
+import { SOCKET_FOLDER } from './docker-container.js';
 import { FrameReader, textOf } from './docker-frames.js';
 
 type Callback = (error?: Error | null) => void;
+
+/**
+ * In Perl, which every Debian has: over PostgreSQL's Unix socket. bash can do no more than TCP, where the end of each
+ * message waits for the acknowledgement of its beginning (Nagle's algorithm), 40 ms for every small table.
+ */
+const UNIX_RELAY = `
+use strict; use Socket;
+my $left = shift; my $server;
+for (;;) {
+  socket($server, PF_UNIX, SOCK_STREAM, 0) or die $!;
+  last if connect($server, sockaddr_un("${SOCKET_FOLDER}/.s.PGSQL.5432"));
+  if ($left-- <= 0) { print STDERR "PostgreSQL does not listen\\n"; exit 1 }
+  select(undef, undef, undef, 0.1);
+}
+syswrite(STDERR, "open\\n");
+sub carry {
+  my ($from, $to) = @_;
+  while (my $read = sysread($from, my $bytes, 131072)) {
+    for (my $at = 0; $at < $read;) { $at += syswrite($to, $bytes, $read - $at, $at) || return }
+  }
+}
+my $up = $$;
+my $down = fork;
+# Its parent may be gone already: then it is process 1, which is PostgreSQL's.
+if (!$down) { carry($server, *STDOUT); kill "TERM", $up if getppid == $up; exit }
+carry(*STDIN, $server);
+kill "TERM", $down;
+waitpid $down, 0;
+`;
 
 /**
  * Runs in the container: waits for PostgreSQL's port ($1 tenths of a second), says so, and then carries bytes until
  * either side has closed. stdin is kept as descriptor 4 because a background job of bash would read /dev/null.
  */
 const RELAY = `
+command -v perl >/dev/null && exec perl -e "$2" "$1"
 left=$1
 until { exec 3<>/dev/tcp/127.0.0.1/5432; } 2>/dev/null; do
   ((left-- > 0)) || { echo 'PostgreSQL does not listen' >&2; exit 1; }
@@ -31,7 +62,7 @@ export async function openRelay(
   { waitMs, signal }: { waitMs: number; signal: AbortSignal },
 ): Promise<Duplex> {
   const exec = await container.exec({
-    Cmd: ['bash', '-c', RELAY, 'relay', String(Math.ceil(waitMs / 100))],
+    Cmd: ['bash', '-c', RELAY, 'relay', String(Math.ceil(waitMs / 100)), UNIX_RELAY],
     AttachStdin: true,
     AttachStdout: true,
     AttachStderr: true,
@@ -69,7 +100,11 @@ export async function execOutput(
 }
 
 /** The signal ends the request, but no longer what has come of it: a connection that has been switched over. */
-function startExec(exec: Dockerode.Exec, options: Dockerode.ExecStartOptions, signal: AbortSignal): Promise<Duplex> {
+export function startExec(
+  exec: Dockerode.Exec,
+  options: Dockerode.ExecStartOptions,
+  signal: AbortSignal,
+): Promise<Duplex> {
   return exec.start({ ...options, abortSignal: signal });
 }
 
@@ -77,6 +112,8 @@ function startExec(exec: Dockerode.Exec, options: Dockerode.ExecStartOptions, si
 export class ExecStream extends Duplex {
   /** Resolves when the relay has reached PostgreSQL. */
   readonly opened: Promise<void>;
+  /** Called with what stderr has said lately, whenever it says more. */
+  onStderr: ((text: string) => void) | undefined;
   readonly #frames = new FrameReader();
   #stderr = '';
   #settle!: (error?: Error) => void;
@@ -113,6 +150,11 @@ export class ExecStream extends Duplex {
   #note(stderr: Buffer): void {
     this.#stderr = (this.#stderr + stderr.toString('latin1')).slice(-STDERR_KEPT);
     if (this.#stderr.includes(OPENED)) this.#settle();
+    this.onStderr?.(this.#stderr);
+  }
+
+  get stderr(): string {
+    return this.#stderr;
   }
 
   #finish(): void {

@@ -4,6 +4,7 @@ import type Dockerode from 'dockerode';
 import type { ReplicaServer, ServerStop } from '../ports.js';
 import { takeOver } from '../postgres/boot.js';
 import { abortable } from './abortable.js';
+import { convertArchive } from './docker-archive.js';
 import { statusOf } from './docker-errors.js';
 import { textOf } from './docker-frames.js';
 import { execOutput, openRelay } from './docker-relay.js';
@@ -25,8 +26,10 @@ const OOM_COUNTERS = ['cat', '/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/mem
 export interface DockerServerOptions {
   docker: Dockerode;
   name: string;
+  image: string;
   admin: ReplicaServer['admin'];
   memoryBytes: number;
+  cpus: number;
   startTimeoutMs: number;
   /** Called when nothing of the container is left. */
   onRemoved: () => void;
@@ -60,6 +63,10 @@ export class DockerServer implements ReplicaServer {
     return this.#options.admin;
   }
 
+  get cpus(): number {
+    return this.#options.cpus;
+  }
+
   /** On failure the container may be there, for `lastLogLines` and `dispose`. */
   async start(container: Dockerode.ContainerCreateOptions, signal: AbortSignal): Promise<void> {
     const { docker, startTimeoutMs } = this.#options;
@@ -82,6 +89,12 @@ export class DockerServer implements ReplicaServer {
     this.#streams.add(stream);
     stream.once('close', () => this.#streams.delete(stream));
     return stream;
+  }
+
+  async *convertArchive(archive: AsyncGenerator<Buffer, void>, signal: AbortSignal): AsyncGenerator<Buffer, void> {
+    const { image } = this.#options;
+    const either = AbortSignal.any([signal, this.#gone.signal]);
+    yield* convertArchive(this.#container, { image, archive, signal: either });
   }
 
   async fault(): Promise<ServerStop | undefined> {

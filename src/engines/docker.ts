@@ -36,6 +36,7 @@ const START_TIMEOUT_MS = 60_000;
 /** Runs every server in a container of its own that has no network. */
 export class DockerEngine implements ReplicaEngine {
   readonly name = 'docker';
+  readonly convertsArchives = true;
   readonly description: string;
   readonly #options: DockerEngineOptions;
   readonly #docker: Dockerode;
@@ -66,9 +67,11 @@ export class DockerEngine implements ReplicaEngine {
       const image = this.#imageFor(request.majorVersion);
       try {
         this.#watching ??= this.#watch();
-        await this.#images.ensure(image, request.onProgress, signal);
+        await this.#images.ensure(image, request.onProgress, signal).catch((error) => {
+          throw this.#withReason(error, request.majorVersion);
+        });
         request.onProgress('starting PostgreSQL');
-        return await this.#start(image, request.chatId, signal);
+        return await this.#start(image, request.chatId, await this.#hostCpus(), signal);
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof ReplichatError) throw error;
@@ -83,15 +86,31 @@ export class DockerEngine implements ReplicaEngine {
     return this.#options.image.replaceAll('{major}', String(served));
   }
 
-  #start(image: string, chatId: string, signal: AbortSignal): Promise<DockerServer> {
+  /** Who uploads a dump does not know why it takes that image. */
+  #withReason(error: unknown, major: number | undefined): unknown {
+    const isAskedFor = major !== undefined && this.#options.image.includes('{major}');
+    if (!isAskedFor || !(error instanceof ReplichatError)) return error;
+    return unavailable(`the dump needs PostgreSQL ${major} or newer, but ${error.message}`, error.cause);
+  }
+
+  #cpus: number | undefined;
+
+  async #hostCpus(): Promise<number> {
+    this.#cpus ??= ((await this.#docker.info()) as { NCPU: number }).NCPU;
+    return this.#cpus;
+  }
+
+  #start(image: string, chatId: string, hostCpus: number, signal: AbortSignal): Promise<DockerServer> {
     const { instance, memoryBytes, cpus, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const admin = newAdmin();
     const name = `replichat-${chatId}-${newId()}`;
     const server = new DockerServer({
       docker: this.#docker,
       name,
+      image,
       admin,
       memoryBytes,
+      cpus: Math.ceil(cpus ?? hostCpus),
       startTimeoutMs,
       onRemoved: () => this.#fleet.forget(name),
     });

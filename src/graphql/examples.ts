@@ -22,7 +22,8 @@ mutation CreateChat {
   },
   {
     query: `# 2. Choose a dump at the top of the page,
-#    for example examples/library.sql.
+#    for example examples/library.sql: plain,
+#    .gz, .zst, or an archive of pg_dump.
 mutation UploadReplica(
   $chatId: ID!
   $file: Upload!

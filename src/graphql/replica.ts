@@ -50,8 +50,9 @@ class UploadReplicaInput {
 
   @Field(() => GraphQLUpload as never, {
     description:
-      'A plain dump (pg_dump --format=plain) or an SQL script, by the GraphQL multipart request specification. ' +
-      'At most MAX_UPLOAD_BYTES.',
+      'A plain dump of pg_dump or an SQL script, also in gzip or zstd, or, on engine docker, an archive of pg_dump in ' +
+      'custom or tar format, by the GraphQL multipart request specification. At most MAX_UPLOAD_BYTES, and ' +
+      'MAX_UNPACKED_BYTES when it is unpacked.',
   })
   file!: Promise<FileUpload>;
 

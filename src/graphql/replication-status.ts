@@ -37,7 +37,10 @@ export class RestoreIssue {
   @Field(() => String, { nullable: true, description: "PostgreSQL's error code (manual, appendix A)." })
   sqlstate?: string;
 
-  @Field(() => Int, { nullable: true, description: 'Line of the uploaded file, counted from 1.' })
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Line of the uploaded file, or of the script in it, counted from 1.',
+  })
   line?: number;
 
   @Field(() => String, { nullable: true, description: 'The statement, cut to 300 characters.' })
@@ -48,6 +51,12 @@ export class RestoreIssue {
 
   @Field(() => String, { nullable: true, description: 'What can be done.' })
   hint?: string;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'How often the same warning was given, of which this is the first; null for an error.',
+  })
+  count?: number;
 }
 
 @ObjectType({
@@ -74,7 +83,9 @@ export class ReplicationStatus {
   @Field(() => GraphQLSafeInt, { description: 'Bytes of the file that have arrived.' })
   bytesReceived!: number;
 
-  @Field(() => GraphQLSafeInt, { description: 'Bytes of the file whose statements and rows are in the replica.' })
+  @Field(() => GraphQLSafeInt, {
+    description: 'Bytes of the file, unpacked, whose statements and rows are in the replica.',
+  })
   bytesRestored!: number;
 
   @Field(() => GraphQLSafeInt, { nullable: true, description: 'Bytes of the file; null until the upload has ended.' })

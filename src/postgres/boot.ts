@@ -103,6 +103,9 @@ async function prepare(server: Pick<ReplicaServer, 'open' | 'admin'>): Promise<v
     await client.connect();
     await client.query(`ALTER DATABASE postgres RENAME TO ${ADMIN}`);
     await client.query(`REVOKE CONNECT ON DATABASE ${ADMIN}, template1 FROM PUBLIC`);
+    // It has started, and said so; from here on RAISE LOG would write what a dump holds into its log.
+    await client.query("ALTER SYSTEM SET log_min_messages = 'fatal'");
+    await client.query('SELECT pg_reload_conf()');
   } finally {
     await client.end();
   }

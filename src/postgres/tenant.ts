@@ -45,28 +45,22 @@ export interface Tenant {
  * Runs before any statement of the chat's, which is why the administrator may enter the chat's database here. Until
  * `sealTenant`, the role sees the rows that row security would hide from it, as the superuser does whom scripts expect.
  */
-export async function createTenant(server: ReplicaServer, names: { user: string; database: string }): Promise<Tenant> {
+export async function createTenant(
+  admin: Admin,
+  server: ReplicaServer,
+  names: { user: string; database: string },
+): Promise<Tenant> {
   const tenant = { ...names, password: randomBytes(24).toString('base64url') };
   const role = quote(tenant.user);
-  await asAdmin(server, async (admin) => {
-    await admin.query(`CREATE ROLE ${role} ${roleAttributes(tenant)} BYPASSRLS`);
-    await admin.query(`CREATE DATABASE ${quote(tenant.database)} OWNER ${role}`);
-    if ((await majorOf(admin)) >= 15) await admin.query(`GRANT ${SWITCH_TRIGGERS} TO ${role}`);
-  });
-  await asAdmin(server, (admin) => ownPublicSchema(admin, role), tenant.database);
+  await admin.client.query(`CREATE ROLE ${role} ${roleAttributes(tenant)} BYPASSRLS`);
+  await admin.client.query(`CREATE DATABASE ${quote(tenant.database)} OWNER ${role}`);
+  if (admin.major >= 15) {
+    await admin.client.query(`GRANT ${SWITCH_TRIGGERS} TO ${role}`);
+  } else {
+    // From 15 on, whoever owns the database owns its schema public.
+    await asAdmin(server, ({ client }) => client.query(`ALTER SCHEMA public OWNER TO ${role}`), tenant.database);
+  }
   return tenant;
-}
-
-/** Since PostgreSQL 15 whoever owns the database owns its schema public; before, the superuser does. */
-async function ownPublicSchema(admin: pg.Client, role: string): Promise<void> {
-  if ((await majorOf(admin)) < 15) await admin.query(`ALTER SCHEMA public OWNER TO ${role}`);
-}
-
-async function majorOf(admin: pg.Client): Promise<number> {
-  const { rows } = await admin.query<{ major: number }>(
-    `SELECT current_setting('server_version_num')::int / 10000 AS major`,
-  );
-  return rows[0]?.major ?? 0;
 }
 
 function roleAttributes({ password }: Tenant): string {
@@ -77,11 +71,9 @@ function roleAttributes({ password }: Tenant): string {
 }
 
 /** A role that a dump names and the server lacks: may own and do nothing by itself, the chat's role is a member. */
-export async function createMissingRole(server: ReplicaServer, tenant: Tenant, name: string): Promise<void> {
-  await asAdmin(server, async (admin) => {
-    await admin.query(`CREATE ROLE ${quote(name)} NOLOGIN`);
-    await admin.query(`GRANT ${quote(name)} TO ${quote(tenant.user)}`);
-  });
+export async function createMissingRole({ client }: Admin, tenant: Tenant, name: string): Promise<void> {
+  await client.query(`CREATE ROLE ${quote(name)} NOLOGIN`);
+  await client.query(`GRANT ${quote(name)} TO ${quote(tenant.user)}`);
 }
 
 /** Only before the first statement that could define something for the administrator to trip over. */
@@ -93,65 +85,122 @@ export async function createAllowedExtension(
 ): Promise<boolean> {
   if (!ADMIN_EXTENSIONS.has(name)) return false;
   const where = schema === undefined ? '' : ` SCHEMA ${quote(schema)}`;
-  await asAdmin(
-    server,
-    (admin) => admin.query(`CREATE EXTENSION IF NOT EXISTS ${quote(name)}${where} CASCADE`),
-    tenant.database,
-  );
+  const create = async ({ client }: Admin) => {
+    await client.query(`CREATE EXTENSION IF NOT EXISTS ${quote(name)}${where} CASCADE`);
+    const { rows } = await client.query<{ relation: string }>(CONFIGURATION);
+    for (const { relation } of rows) await client.query(`GRANT ALL ON ${relation} TO ${quote(tenant.user)}`);
+  };
+  await asAdmin(server, create, tenant.database);
   return true;
 }
 
-/** Undoes what a dump may have done to lock its own role out, and keeps the state of now for `resetTenant`. */
-export async function sealTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
+/** Tables and sequences of extensions whose rows come with the dump: PostGIS has its `spatial_ref_sys` so. */
+const CONFIGURATION = `
+  SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || pg_class.oid::regclass AS relation
+  FROM pg_class JOIN pg_extension ON pg_class.oid = ANY (extconfig)`;
+
+/** Undoes what a dump may have done to lock its own role out, and takes back what only a restore may. */
+export async function sealTenant(admin: Admin, tenant: Tenant): Promise<TenantFacts> {
+  const { client, major } = admin;
+  await repair(client, tenant);
+  if (major >= 15) await client.query(`REVOKE ${SWITCH_TRIGGERS} FROM ${quote(tenant.user)}`);
+  return describeTenant(admin, tenant);
+}
+
+/** Keeps the state of now for `resetTenant`. Ends every session in the chat's database. Fails with nothing lost. */
+export async function preserveTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
   await asAdmin(server, async (admin) => {
-    await repair(admin, tenant);
-    if ((await majorOf(admin)) >= 15) await admin.query(`REVOKE ${SWITCH_TRIGGERS} FROM ${quote(tenant.user)}`);
-    await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [tenant.database]);
-    await admin.query(`CREATE DATABASE ${PRISTINE} TEMPLATE ${quote(tenant.database)} IS_TEMPLATE true`);
-    await admin.query(`ALTER DATABASE ${PRISTINE} ALLOW_CONNECTIONS false`);
+    const { client } = admin;
+    const database = quote(tenant.database);
+    await dropCopy(admin);
+    await endSessions(admin, tenant);
+    await client.query(`CREATE DATABASE ${RENEWED} TEMPLATE ${database} ${await copying(admin, tenant.database)}`);
+    await client.query(`ALTER DATABASE ${RENEWED} IS_TEMPLATE true ALLOW_CONNECTIONS false`);
+    await client.query(`ALTER DATABASE ${RENEWED} RENAME TO ${PRISTINE}`);
   });
 }
 
-/** Back to the state of `sealTenant`. Ends every session in the chat's database. Fails with nothing lost. */
-export async function resetTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
+/** What `resetTenant` does where nothing has been written: ends every session, and lets the chat in again. */
+export async function resetSessions(server: ReplicaServer, tenant: Tenant): Promise<TenantFacts> {
+  return asAdmin(server, async (admin) => {
+    await endSessions(admin, tenant);
+    await repair(admin.client, tenant);
+    return describeTenant(admin, tenant);
+  });
+}
+
+/** What an attempt that broke off has left. */
+async function dropCopy({ client }: Admin): Promise<void> {
+  const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [RENEWED]);
+  if (rowCount === 0) return;
+  await client.query(`ALTER DATABASE ${RENEWED} IS_TEMPLATE false`);
+  await client.query(`DROP DATABASE ${RENEWED}`);
+}
+
+async function endSessions({ client }: Admin, tenant: Tenant): Promise<void> {
+  await client.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1', [
+    tenant.database,
+  ]);
+}
+
+/** From so many bytes on, copying files (and a checkpoint) is faster than logging every page. */
+const COPY_FILES_BYTES = 64 * 1024 * 1024;
+
+async function copying({ client, major }: Admin, database: string): Promise<string> {
+  if (major < 15) return '';
+  const { rows } = await client.query<{ large: boolean }>('SELECT pg_database_size($1) > $2 AS large', [
+    database,
+    COPY_FILES_BYTES,
+  ]);
+  return rows[0]?.large ? 'STRATEGY file_copy' : 'STRATEGY wal_log';
+}
+
+/** Back to the state of `preserveTenant`. Ends every session in the chat's database. Fails with nothing lost. */
+export async function resetTenant(server: ReplicaServer, tenant: Tenant): Promise<TenantFacts> {
   const database = quote(tenant.database);
-  await asAdmin(server, async (admin) => {
-    await admin.query(`DROP DATABASE IF EXISTS ${RENEWED}`);
-    await admin.query(`CREATE DATABASE ${RENEWED} TEMPLATE ${PRISTINE} OWNER ${quote(tenant.user)} IS_TEMPLATE false`);
-    await admin.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
-    await admin.query(`ALTER DATABASE ${RENEWED} RENAME TO ${database}`);
-    await repair(admin, tenant);
+  return asAdmin(server, async (admin) => {
+    const { client } = admin;
+    await dropCopy(admin);
+    const strategy = await copying(admin, PRISTINE);
+    await client.query(
+      `CREATE DATABASE ${RENEWED} TEMPLATE ${PRISTINE} OWNER ${quote(tenant.user)} IS_TEMPLATE false ${strategy}`,
+    );
+    await client.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
+    await client.query(`ALTER DATABASE ${RENEWED} RENAME TO ${database}`);
+    await repair(client, tenant);
+    return describeTenant(admin, tenant);
   });
 }
 
 /** The role and its database let the chat in again, whatever it has done to them. */
-async function repair(admin: pg.Client, tenant: Tenant): Promise<void> {
+async function repair(client: pg.Client, tenant: Tenant): Promise<void> {
   const [role, database] = [quote(tenant.user), quote(tenant.database)];
-  await admin.query(`ALTER ROLE ${role} ${roleAttributes(tenant)} NOBYPASSRLS`);
-  await admin.query(`ALTER ROLE ${role} RESET ALL`);
-  await admin.query(`ALTER ROLE ${role} IN DATABASE ${database} RESET ALL`);
-  await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false`);
-  await admin.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${database} TO ${role}`);
+  await client.query(`ALTER ROLE ${role} ${roleAttributes(tenant)} NOBYPASSRLS`);
+  await client.query(`ALTER ROLE ${role} RESET ALL`);
+  await client.query(`ALTER ROLE ${role} IN DATABASE ${database} RESET ALL`);
+  await client.query(`ALTER DATABASE ${database} RESET ALL`);
+  await client.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false`);
+  await client.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${database} TO ${role}`);
+}
+
+export interface TenantFacts {
+  readonly serverVersion: string;
+  readonly sizeBytes: number;
 }
 
 /** What the server says of itself and of how much room the chat's database takes. */
-export async function describeTenant(
-  server: ReplicaServer,
-  tenant: Tenant,
-): Promise<{ serverVersion: string; sizeBytes: number }> {
-  return asAdmin(server, async (admin) => {
-    const { rows } = await admin.query<{ version: string; size: string }>(
-      `SELECT current_setting('server_version') AS version, pg_database_size($1)::text AS size`,
-      [tenant.database],
-    );
-    return { serverVersion: rows[0]?.version ?? '', sizeBytes: Number(rows[0]?.size) };
-  });
+async function describeTenant({ client }: Admin, tenant: Tenant): Promise<TenantFacts> {
+  const { rows } = await client.query<{ version: string; size: string }>(
+    `SELECT current_setting('server_version') AS version, pg_database_size($1)::text AS size`,
+    [tenant.database],
+  );
+  return { serverVersion: rows[0]?.version ?? '', sizeBytes: Number(rows[0]?.size) };
 }
 
 /** Bytes of all databases, temporary files and the write-ahead log. */
 export async function usedBytes(server: ReplicaServer): Promise<number> {
-  return asAdmin(server, async (admin) => {
-    const { rows } = await admin.query<{ bytes: string }>(
+  return asAdmin(server, async ({ client }) => {
+    const { rows } = await client.query<{ bytes: string }>(
       `SELECT ((SELECT sum(pg_database_size(oid)) FROM pg_database) +
                coalesce((SELECT sum(size) FROM pg_ls_tmpdir()), 0) +
                (SELECT sum(size) FROM pg_ls_waldir()))::text AS bytes`,
@@ -162,26 +211,51 @@ export async function usedBytes(server: ReplicaServer): Promise<number> {
 
 /** Ends one backend of the chat's: the last resort when a query resists being cancelled. */
 export async function terminateBackend(server: ReplicaServer, processId: number): Promise<void> {
-  await asAdmin(server, (admin) => admin.query('SELECT pg_terminate_backend($1)', [processId]));
+  await asAdmin(server, ({ client }) => client.query('SELECT pg_terminate_backend($1)', [processId]));
 }
 
-/** From the maintenance database, where no chat's object can be lying in wait on the search path. */
+/** A session of the administrator's, in the maintenance database, where no chat's object lies in wait on the search path. */
+export class Admin {
+  private constructor(
+    readonly client: pg.Client,
+    /** Of PostgreSQL: 17. */
+    readonly major: number,
+  ) {}
+
+  static async connect(server: ReplicaServer, database = server.admin.database): Promise<Admin> {
+    const client = new pg.Client({
+      ...clientConfig(server, { ...server.admin, database }),
+      lock_timeout: ADMIN_LOCK_MS,
+      query_timeout: ADMIN_QUERY_MS,
+    });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      const { rows } = await client.query<{ major: number }>(
+        `SELECT current_setting('server_version_num')::int / 10000 AS major`,
+      );
+      return new Admin(client, rows[0]?.major ?? 0);
+    } catch (error) {
+      client.connection.stream.destroy();
+      throw error;
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.client.end().catch(() => {});
+  }
+}
+
 async function asAdmin<T>(
   server: ReplicaServer,
-  work: (admin: pg.Client) => Promise<T>,
+  work: (admin: Admin) => Promise<T>,
   database = server.admin.database,
 ): Promise<T> {
-  const admin = new pg.Client({
-    ...clientConfig(server, { ...server.admin, database }),
-    lock_timeout: ADMIN_LOCK_MS,
-    query_timeout: ADMIN_QUERY_MS,
-  });
-  admin.on('error', () => {});
+  const admin = await Admin.connect(server, database);
   try {
-    await admin.connect();
     return await work(admin);
   } finally {
-    await admin.end().catch(() => {});
+    await admin.end();
   }
 }
 

@@ -139,7 +139,8 @@ const LONGEST_WORD = 'procedure'.length;
  *
  * It differs from psql on purpose: a literal continued on the next line keeps its kind (as in the server, whereas psql
  * scans line by line and forgets it); a last statement without its semicolon is an error; variables are not replaced;
- * a changed `standard_conforming_strings` counts from the next statement on, SET LOCAL as SET.
+ * a changed `standard_conforming_strings` counts from the next statement on, SET LOCAL as SET, and neither a function
+ * nor a ROLLBACK is seen to change it (psql is told by the server).
  *
  * Iterate what `push` returns to its end before the next call. After a LexError the lexer is of no further use.
  */
@@ -355,6 +356,7 @@ export class Lexer {
       header.complete = false;
     } else if (/^PostgreSQL database (?:cluster )?dump complete$/.test(comment)) {
       header.complete = true;
+      this.#toc = undefined;
     } else {
       const [, by, version] = /^Dumped (from database|by pg_dump(?:all)?) version (\S+)/.exec(comment) ?? [];
       if (by === 'from database') header.serverVersion = version;
@@ -493,7 +495,7 @@ export class Lexer {
     const letter = (window[at] as number) | 0x20;
     if (window[at + 1] === QUOTE) {
       if (letter === LETTER_E) this.#openLiteral(this.#escapeString, at, at + 2);
-      else if (letter === LETTER_B || letter === LETTER_X) this.#openLiteral(this.#string, at, at + 2);
+      else if (letter === LETTER_B || letter === LETTER_X) this.#openLiteral(this.#bitString, at, at + 2);
       else return false;
       return true;
     }
@@ -530,11 +532,16 @@ export class Lexer {
     this.#state = this.#statement;
   }
 
-  /** <xq>, <xus>, <xb>, <xh> */
+  /** <xq>, <xus> */
   #string(): undefined {
     const quote = indexOf(QUOTE, this.#window, this.#at);
     if (quote === -1) this.#at = this.#window.length;
     else this.#closeLiteral(quote);
+  }
+
+  /** <xb>, <xh> */
+  #bitString(): undefined {
+    return this.#string();
   }
 
   /** <xe> */
@@ -553,7 +560,8 @@ export class Lexer {
   #closeLiteral(quote: number): undefined {
     const next = this.#window[quote + 1];
     if (next === undefined) return this.#starve(quote);
-    if (next === QUOTE) {
+    // Behind a bit string, a second quote begins another literal, of the usual kind.
+    if (next === QUOTE && this.#state !== this.#bitString) {
       this.#at = quote + 2;
       return;
     }
@@ -735,6 +743,7 @@ export class Lexer {
 
   #unclosed(): string | undefined {
     if (this.#state === this.#string || this.#state === this.#escapeString) return 'a string';
+    if (this.#state === this.#bitString) return 'a bit string';
     if (this.#state === this.#quotedName) return 'a quoted name';
     if (this.#state === this.#dollarQuoted) return 'a dollar-quoted string';
     if (this.#state === this.#blockComment) return 'a comment';

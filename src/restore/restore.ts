@@ -1,335 +1,308 @@
-import type { Client, DatabaseError } from 'pg';
-import { messageOf } from '../domain/errors.js';
-import type { RestoreIssue, RestoreProgress, RestoreStep } from '../domain/replica.js';
-import { LexError, Lexer, type Token } from './lexer.js';
-import { classify, type StatementKind, type Treatment } from './statement.js';
-import { type CopyIn, runStatement, startCopy } from './wire.js';
+import { tmpdir } from 'node:os';
+import type pg from 'pg';
+import type { RestoreIssue, RestoreProgress } from '../domain/replica.js';
+import { analyzeRest, MOST_ANALYZED_TOGETHER } from './analyze.js';
+import { readFacts } from './facts.js';
+import { Graph } from './graph.js';
+import { asFailure, RestoreFailure, shorten } from './issues.js';
+import { ALONE, Plan } from './plan.js';
+import { Progress } from './progress.js';
+import { Queue } from './queue.js';
+import { Report } from './report.js';
+import { HELD_BYTES, Rows } from './rows.js';
+import { type Administrator, Runner } from './runner.js';
+import { Script, type Statement, type Unit } from './script.js';
+import { Session } from './session.js';
+import { Spool } from './spool.js';
+import { classify } from './statement.js';
+import { Analyze, Build, CopyLoad, InOrder, InsertLoad, type RestoreTask, Sizes, type Worker } from './tasks.js';
 
-/** The empty database that a dump is restored into, and what its administrator does on request. */
-export interface RestoreTarget {
-  /** A session of the role that is to own everything; no superuser. */
-  readonly session: Client;
-  /** A role that the dump names and the server lacks: NOLOGIN, and the session's role becomes a member. */
-  createRole(name: string): Promise<void>;
-  /** Resolves with false when the extension is not one that the administrator creates. */
-  createExtension(name: string, schema: string | undefined): Promise<boolean>;
+/** The empty database that a dump is restored into. */
+export interface RestoreTarget extends Administrator {
+  /** For sessions of the role that is to own everything; no superuser. */
+  readonly login: pg.ClientConfig;
+  /** Cores that the server may use. */
+  readonly cpus: number;
+  /** The server's version of PostgreSQL: 17. */
+  readonly major: number;
 }
 
 export interface RestoreOptions {
   /** STOP: the first statement that loses schema or data ends the restore. CONTINUE: it becomes a warning. */
   readonly onError: 'STOP' | 'CONTINUE';
-  /** About how long the source is, when that is known before its end. */
-  readonly expectedBytes?: number;
-  /** Whoever aborts it also ends the session and the source, which a restore waits for. */
+  /** Of disk, for what has arrived and is not yet restored; reading goes on when there is room again. */
+  readonly spoolBytes: number;
+  /** How much of the source has been read, 0 to 1, where that can be known. */
+  readonly readShare: () => number | undefined;
+  /** Whoever aborts it also ends the server and the source, which a restore waits for. */
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
-  readonly onWarning: (issue: RestoreIssue) => void;
-}
-
-/** The restore has failed; `issue` says what and where. */
-export class RestoreFailure extends Error {
-  override readonly name = 'RestoreFailure';
-
-  constructor(
-    readonly issue: RestoreIssue,
-    options?: { cause?: unknown },
-  ) {
-    super(issue.message, options);
-  }
+  /** The warning at `index` is new, or has been given again. */
+  readonly onWarning: (index: number, issue: RestoreIssue) => void;
 }
 
 /**
- * Runs a plain dump or SQL script, statement by statement in the file's order, while it arrives. Reads `source` no
- * faster than the server takes it. Rejects with RestoreFailure, with the signal's reason, or with what broke the source.
+ * Restores a plain dump or SQL script while it arrives. What pg_dump has written becomes a graph of tasks, which several
+ * sessions carry out side by side; every other script runs in its order, in one. Reading begins at once, the restore
+ * when there is a target. Rejects with RestoreFailure, with the signal's reason, or with what broke the source.
  */
 export async function restore(
   source: AsyncIterable<Buffer>,
-  target: RestoreTarget,
+  target: Promise<RestoreTarget>,
   options: RestoreOptions,
 ): Promise<void> {
+  const restoring = new Restore(options);
   try {
-    await new Restore(target, options).run(source);
+    await restoring.run(source, target);
   } catch (error) {
     options.signal.throwIfAborted();
-    throw error;
+    throw asFailure(error);
+  } finally {
+    await restoring.close();
   }
 }
 
-type Statement = Extract<Token, { kind: 'statement' }>;
-
-interface Work {
-  readonly token: Token;
-  readonly kind?: StatementKind;
-}
-
-interface CopyUnderWay {
-  readonly kind: StatementKind;
-  /** undefined: the server has refused the COPY, and its rows are read and left. */
-  to: CopyIn | undefined;
-  firstRowLine?: number;
-}
-
-const STEPS: readonly RestoreStep[] = ['SCHEMA', 'DATA', 'INDEXES', 'CONSTRAINTS', 'FINISHING'];
-const MOST_ROLES = 1000;
-/** With `replica`, no trigger fires. */
-const ROLE = 'session_replication_role';
-const INSUFFICIENT_PRIVILEGE = '42501';
-/** What may wait in memory so that the number of indexes to build is known before the first is built. */
-const LOOK_AHEAD_BYTES = 16 * 1024 * 1024;
+/** Of statements that have been read and not yet been planned. */
+const AHEAD_BYTES = 16 * 1024 * 1024;
+const STATEMENT_OVERHEAD_BYTES = 1000;
+/** Statements in their order that one task takes together. */
+const MOST_TOGETHER = 500;
+const PROGRESS_INTERVAL_MS = 100;
 
 class Restore {
-  readonly #lexer = new Lexer();
-  readonly #warned = new Set<string>();
-  readonly #loadedTables = new Set<string>();
-  #tables = 0;
-  #tableUnderWay: string | undefined;
-  #indexesDone = 0;
-  #indexesTotal = 0;
-  /** Statements after the data: how many are known, and how many have run. */
-  #afterData = { done: 0, total: 0 };
-  #step: RestoreStep = 'SCHEMA';
-  #bytesRestored = 0;
-  #current: readonly string[] = [];
-  /** Only harmless statements so far: nothing can lie in wait for the administrator yet. */
-  #untouched = true;
-  /** Tables whose triggers the script has disabled, as it names them. */
-  readonly #withoutTriggers = new Set<string | undefined>();
-  /** The session_replication_role to go back to after the rows of such a table. */
-  #scriptsRole: string | undefined;
-  #copy: CopyUnderWay | undefined;
-  readonly #last: { readonly token: Statement; readonly kind: StatementKind }[] = [];
+  readonly #queue = new Queue<Unit>(AHEAD_BYTES);
+  readonly #spool: Spool;
+  readonly #script: Script;
+  readonly #graph: Graph<RestoreTask>;
+  readonly #report: Report;
+  readonly #sizes = new Sizes();
+  /** What has been loaded out of the file's order, by table. */
+  readonly #loads = new Map<string, Rows>();
+  readonly #analyzed = new Set<string>();
+  readonly #workers: Promise<void>[] = [];
+  readonly #sessions: Session[] = [];
+  #opening: Promise<void> | undefined;
+  #openMore: () => void = () => {};
 
-  constructor(
-    private readonly target: RestoreTarget,
-    private readonly options: RestoreOptions,
-  ) {}
+  /** What would stand in the way of what comes before it, in the file's order; on disk, when there is much of it. */
+  readonly #lastSpool: Spool;
+  readonly #last: Rows;
 
-  async run(source: AsyncIterable<Buffer>): Promise<void> {
-    try {
-      const work = this.#work(source);
-      for (let item = await work.next(); !item.done; item = await work.next()) {
-        if (startsAfterData(item.value) && this.#afterData.total === 0) await this.#lookAhead(item.value, work);
-        else await this.#handle(item.value);
-      }
-    } catch (error) {
-      if (!(error instanceof LexError)) throw error;
-      throw new RestoreFailure(issueOfLexError(error), { cause: error });
-    }
-    this.#checkComplete();
-    for (const item of this.#last.splice(0)) await this.#run(item.token, item.kind);
-    this.#finishTable();
-    this.#step = 'FINISHING';
-    this.#bytesRestored = this.#lexer.offset;
-    this.#report([]);
-  }
-
-  async *#work(source: AsyncIterable<Buffer>): AsyncGenerator<Work, void> {
-    for await (const chunk of source) {
-      for (const token of this.#lexer.push(chunk)) yield this.#recognise(token);
-    }
-    for (const token of this.#lexer.end()) yield this.#recognise(token);
-  }
-
-  #recognise(token: Token): Work {
-    if (token.kind !== 'statement') return { token };
-    const kind = classify(token.bytes);
-    if (kind.counts === 'table') this.#tables += 1;
-    if (kind.counts === 'index') this.#indexesTotal += 1;
-    return { token, kind };
-  }
-
-  async #lookAhead(first: Work, work: AsyncGenerator<Work, void>): Promise<void> {
-    const known = [first];
-    for (let bytes = 0; bytes < LOOK_AHEAD_BYTES; ) {
-      const item = await work.next();
-      if (item.done) break;
-      known.push(item.value);
-      bytes += 'bytes' in item.value.token ? item.value.token.bytes.length : 0;
-    }
-    this.#afterData.total = known.length;
-    for (const item of known) {
-      await this.#handle(item);
-      this.#afterData.done += 1;
-    }
-  }
-
-  async #handle({ token, kind }: Work): Promise<void> {
-    this.options.signal.throwIfAborted();
-    switch (token.kind) {
-      case 'statement':
-        await this.#statement(token, kind as StatementKind);
-        break;
-      case 'copyRows':
-        await this.#copyRows(token);
-        break;
-      case 'copyEnd':
-        await this.#copyEnd();
-        break;
-      case 'meta':
-        this.#metaCommand(token);
-    }
-    this.#bytesRestored = token.endOffset;
-    this.#report(this.#current);
-  }
-
-  async #statement(token: Statement, kind: StatementKind): Promise<void> {
-    this.#begin(kind);
-    if (!kind.harmless) this.#untouched = false;
-    await this.#switchTriggers(kind);
-    if (token.copy) return this.#startCopy(token, kind);
-    if (kind.skip) return this.#warn(kind.skip, token, kind);
-    if (kind.last && this.#lexer.header.isPgDump) this.#last.push({ token, kind });
-    else await this.#run(token, kind);
-  }
-
-  async #run(token: Statement, kind: StatementKind): Promise<void> {
-    try {
-      if (kind.triggers) await this.#alterTriggers(token.bytes, kind);
-      else await this.#execute(token.bytes, kind);
-      if (kind.counts === 'index') this.#indexesDone += 1;
-    } catch (error) {
-      if (this.#isForgiven(kind, error)) this.#warn(kind.lenient as Treatment, token, kind, error);
-      else this.#fail(issueOf(error, token, kind), error);
-    }
-  }
-
-  /** Steps never go back, so that a script that mixes them still shows progress. */
-  #begin(kind: StatementKind): void {
-    if (STEPS.indexOf(kind.step) > STEPS.indexOf(this.#step)) this.#step = kind.step;
-    if (kind.step === 'DATA' && kind.object !== this.#tableUnderWay) this.#finishTable();
-    if (kind.step === 'DATA') this.#tableUnderWay = kind.object;
-    this.#current = kind.object ? [kind.counts === 'index' ? `index ${kind.object}` : kind.object] : [];
-    if (kind.counts === 'index') this.#report(this.#current);
-  }
-
-  #finishTable(): void {
-    if (this.#tableUnderWay) this.#loadedTables.add(this.#tableUnderWay);
-    this.#tableUnderWay = undefined;
-  }
-
-  async #execute(statement: Buffer, kind: StatementKind): Promise<void> {
-    if (kind.extension && (await this.#createExtension(kind.extension))) return;
-    // Inside the script's own transaction a forgiven error must not spoil what came before it.
-    const inTransaction = this.target.session.getTransactionStatus() === 'T';
-    const namesRoles = mayNameRoles(statement);
-    const guarded = inTransaction && (kind.lenient !== undefined || namesRoles);
-    for (;;) {
-      if (guarded) await this.target.session.query('SAVEPOINT replichat');
-      try {
-        await runStatement(this.target.session, statement);
-        if (guarded) await this.target.session.query('RELEASE SAVEPOINT replichat');
-        return;
-      } catch (error) {
-        if (guarded) await this.target.session.query('ROLLBACK TO SAVEPOINT replichat');
-        const role = namesRoles ? missingRole(error) : undefined;
-        if (role === undefined || !(await this.#createRole(role))) throw error;
-      }
-    }
-  }
-
-  /**
-   * `ALTER TABLE ... TRIGGER ALL` is refused to the owner of a table with foreign keys, whose triggers are the system's.
-   * The owner may switch the others, and while rows of that table come, `#switchTriggers` does the rest.
-   */
-  async #alterTriggers(statement: Buffer, kind: StatementKind): Promise<void> {
-    if (kind.triggers === 'ENABLE') this.#withoutTriggers.delete(kind.object);
-    try {
-      await this.#execute(statement, kind);
-    } catch (error) {
-      if ((error as DatabaseError).code !== INSUFFICIENT_PRIVILEGE) throw error;
-      const ofUser = statement.toString('latin1').replace(/\bALL$/i, 'USER');
-      await this.#execute(Buffer.from(ofUser, 'latin1'), kind);
-      if (kind.triggers === 'ENABLE') return;
-      // Refused where the role may not set it: then foreign keys stay in force.
-      await this.#execute(Buffer.from(`SELECT ${setRole(`pg_catalog.current_setting('${ROLE}')`)}`), kind);
-      this.#withoutTriggers.add(kind.object);
-    }
-  }
-
-  async #switchTriggers(kind: StatementKind): Promise<void> {
-    const off = kind.step === 'DATA' && this.#withoutTriggers.has(kind.object);
-    if (off === (this.#scriptsRole !== undefined)) return;
-    // What fails here fails in a transaction that has failed, where nothing is of any consequence.
-    if (off) {
-      const query = `SELECT pg_catalog.current_setting('${ROLE}') AS role, ${setRole("'replica'")}`;
-      const result = await this.target.session.query<{ role: string }>(query).catch(() => undefined);
-      this.#scriptsRole = result?.rows[0]?.role;
-    } else {
-      await this.target.session.query(`SELECT ${setRole(`'${this.#scriptsRole}'`)}`).catch(() => {});
-      this.#scriptsRole = undefined;
-    }
-  }
-
-  readonly #createdRoles = new Set<string>();
-
-  /** Each role once: a second complaint about it means that creating it was no remedy. */
-  async #createRole(name: string): Promise<boolean> {
-    if (this.#createdRoles.has(name) || name.startsWith('pg_') || this.#createdRoles.size >= MOST_ROLES) return false;
-    this.#createdRoles.add(name);
-    try {
-      await this.target.createRole(name);
-    } catch (error) {
-      const message = `role ${name} could not be created: ${messageOf(error)}`;
-      throw new RestoreFailure({ code: 'ROLE_NOT_CREATED', message, object: name }, { cause: error });
-    }
-    this.#warnOnce({
-      code: 'ROLE_CREATED',
-      message: `role ${name} does not come with the dump: it was created without login, owning nothing`,
-      object: name,
+  constructor(private readonly options: RestoreOptions) {
+    this.#spool = new Spool(tmpdir(), options.spoolBytes);
+    this.#lastSpool = new Spool(tmpdir(), Number.POSITIVE_INFINITY);
+    this.#last = new Rows(this.#lastSpool);
+    this.#script = new Script(this.#spool);
+    this.#report = new Report(options.onError, options.onWarning);
+    this.#graph = new Graph({
+      onBacklog: () => this.#openMore(),
+      onEnd: (task) => {
+        task.ended?.();
+        if (this.#progress?.ended(task)) this.options.onProgress(this.#progress.snapshot());
+      },
     });
-    return true;
   }
 
-  async #createExtension({ name, schema }: NonNullable<StatementKind['extension']>): Promise<boolean> {
-    const inTransaction = this.target.session.getTransactionStatus() !== 'I';
-    return this.#untouched && !inTransaction && (await this.target.createExtension(name, schema));
-  }
+  #progress: Progress | undefined;
 
-  async #startCopy(token: Statement, kind: StatementKind): Promise<void> {
-    this.#copy = { to: undefined, kind };
+  async run(source: AsyncIterable<Buffer>, target: Promise<RestoreTarget>): Promise<void> {
+    const reading = this.#read(source);
+    reading.catch((error) => {
+      this.#queue.fail(error);
+      this.#graph.fail(error);
+    });
+    const { signal } = this.options;
+    const abort = () => {
+      this.#queue.fail(signal.reason);
+      this.#graph.fail(signal.reason);
+    };
+    signal.addEventListener('abort', abort, { once: true });
     try {
-      this.#copy.to = await startCopy(this.target.session, token.bytes);
-    } catch (error) {
-      this.#fail(issueOf(error, token, kind), error);
+      await this.#restore(await Promise.race([target, reading.then(() => target)]));
+      await reading;
+    } finally {
+      signal.removeEventListener('abort', abort);
     }
   }
 
-  async #copyRows(token: Extract<Token, { kind: 'copyRows' }>): Promise<void> {
-    const copy = this.#copy;
-    if (!copy?.to) return;
-    copy.firstRowLine ??= token.line;
+  async close(): Promise<void> {
+    const closed = new Error('the restore has ended');
+    this.#queue.fail(closed);
+    this.#graph.fail(closed);
+    await this.#opening;
+    for (const session of this.#sessions) session.destroy();
+    // Whoever waits for rows waits no longer.
+    await Promise.all([this.#spool.close(), this.#lastSpool.close()]);
+    await Promise.allSettled(this.#workers);
+  }
+
+  async #read(source: AsyncIterable<Buffer>): Promise<void> {
+    for await (const unit of this.#script.units(source)) {
+      const bytes = unit.of === 'command' ? 0 : unit.statement.bytes.length + ('rows' in unit ? HELD_BYTES : 0);
+      await this.#queue.put(unit, bytes + STATEMENT_OVERHEAD_BYTES);
+    }
+    this.#queue.end();
+  }
+
+  async #restore(target: RestoreTarget): Promise<void> {
+    const { signal, readShare, onProgress } = this.options;
+    signal.throwIfAborted();
+    const progress = new Progress(this.#script, this.#graph, { parallel: target.cpus, readShare });
+    this.#progress = progress;
+    const timer = setInterval(() => onProgress(progress.snapshot()), PROGRESS_INTERVAL_MS);
     try {
-      await copy.to.write(token.bytes);
-    } catch (error) {
-      this.#copyFailed(error);
+      onProgress(progress.snapshot());
+      const session = await this.#open(target);
+      const runner = new Runner(session, target, this.#report);
+      this.#work({ session, isFirst: true, adjust: async () => {} });
+      this.#openMore = () => this.#openAnother(target, runner);
+      await Promise.race([this.#plan(session, runner, target.major), this.#graph.failed]);
+      await Promise.race([Promise.all([this.#opening, ...this.#workers]), this.#graph.failed]);
+      this.#checkComplete(session);
+      await runner.run(this.#lastStatements());
+      progress.finishing();
+      onProgress(progress.snapshot());
+      await analyzeRest(session, this.#analyzed, this.#report);
+      await Promise.all(this.#sessions.splice(0).map((open) => open.end()));
+    } finally {
+      clearInterval(timer);
     }
   }
 
-  async #copyEnd(): Promise<void> {
-    const copy = this.#copy;
-    try {
-      await copy?.to?.finish();
-    } catch (error) {
-      this.#copyFailed(error);
+  async #open({ login }: RestoreTarget): Promise<Session> {
+    const session = await Session.open({ ...login, application_name: 'replichat restore' });
+    this.#sessions.push(session);
+    return session;
+  }
+
+  #work(worker: Worker): void {
+    const working = this.#graph.work(worker.isFirst, (task) => {
+      this.options.signal.throwIfAborted();
+      return task.run(worker);
+    });
+    working.catch(() => {});
+    this.#workers.push(working);
+  }
+
+  /** What waits for a session gets one more, up to as many as make sense; if there is none to be had, it waits on. */
+  #openAnother(target: RestoreTarget, runner: Runner): void {
+    if (this.#opening || this.#sessions.length >= sessionsFor(target.cpus)) return;
+    this.#opening = this.#open(target)
+      .then((session) => {
+        this.#opening = undefined;
+        this.#work({ session, isFirst: false, adjust: adjuster(session, runner.settings) });
+      })
+      .catch(() => {});
+  }
+
+  async #plan(session: Session, runner: Runner, major: number): Promise<void> {
+    const plan = new Plan(async () => {
+      await this.#graph.empty();
+      return readFacts(session);
+    });
+    let together: Statement[] = [];
+    const flush = async () => {
+      if (together.length === 0) return;
+      const statements = together;
+      together = [];
+      await this.#add(new InOrder(ALONE, statements, runner));
+    };
+    for (;;) {
+      if (this.#queue.isEmpty || together.length >= MOST_TOGETHER) await flush();
+      const unit = await this.#queue.take();
+      this.#compareVersions(major);
+      if (!unit) break;
+      if (unit.of === 'command') {
+        await flush();
+        await this.#command(unit);
+        continue;
+      }
+      const { statement } = unit;
+      const { isPgDump } = this.#script.header;
+      if (statement.kind.skip && unit.of === 'statement') {
+        together.push(statement);
+        continue;
+      }
+      if (
+        unit.of === 'statement' &&
+        isPgDump &&
+        this.#last.bytes < this.options.spoolBytes / 2 &&
+        plan.mayComeLast(statement)
+      ) {
+        await this.#last.appendStatement(statement.bytes, statement.line);
+        continue;
+      }
+      if (statement.kind.place) await flush();
+      const locks = await plan.locksOf(statement, isPgDump);
+      if (unit.of === 'statement') {
+        if (locks === ALONE) together.push(statement);
+        else await this.#add(new Build(locks, statement, this.#sizes, this.#report));
+      } else {
+        await flush();
+        const options = { moves: locks !== ALONE, runner, sizes: this.#sizes, report: this.#report };
+        const task = new (unit.of === 'copy' ? CopyLoad : InsertLoad)(locks, statement, unit.rows, options);
+        unit.rows.onPiece = () => this.#graph.reconsider();
+        if (locks !== ALONE && statement.kind.place?.of === 'load')
+          this.#loads.set(statement.kind.place.table, unit.rows);
+        await this.#add(task);
+      }
     }
-    this.#copy = undefined;
+    await flush();
+    if (plan.movesFreely) await this.#analyzeLoaded();
+    this.#graph.complete();
   }
 
-  /** The rest of the rows is read and left. */
-  #copyFailed(error: unknown): void {
-    const copy = this.#copy as CopyUnderWay;
-    copy.to = undefined;
-    const row = Number(/^COPY .*, line (\d+)/s.exec((error as DatabaseError).where ?? '')?.[1] ?? 1);
-    this.#fail({ ...sqlIssue(error), line: (copy.firstRowLine ?? 0) + row - 1, object: copy.kind.object }, error);
+  /** Beside the indexes of other tables and what keeps the order. Small tables go together. */
+  async #analyzeLoaded(): Promise<void> {
+    const small: string[] = [];
+    for (const [table, rows] of this.#loads) {
+      // The name of any other is known in the script's encoding only.
+      if (!/^[ -~]*$/.test(table)) continue;
+      if (rows.isSmall) small.push(table);
+      else await this.#add(new Analyze([table], this.#sizes, this.#analyzed));
+    }
+    while (small.length > 0)
+      await this.#add(new Analyze(small.splice(0, MOST_ANALYZED_TOGETHER), this.#sizes, this.#analyzed));
   }
 
-  #metaCommand({ command, text, line }: Extract<Token, { kind: 'meta' }>): void {
+  #compared = false;
+
+  /** As soon as the header has been read. */
+  #compareVersions(major: number): void {
+    const source = Number.parseInt(this.#script.header.serverVersion ?? '', 10);
+    if (this.#compared || Number.isNaN(source)) return;
+    this.#compared = true;
+    if (source <= major) return;
+    this.#report.warn({
+      code: 'NEWER_SOURCE',
+      message: `the dump comes from PostgreSQL ${source}, the replica is PostgreSQL ${major}: what is new since may fail`,
+      hint: 'Engine docker takes the major version of the dump when REPLICA_IMAGE contains {major}.',
+    });
+  }
+
+  async #add(task: RestoreTask): Promise<void> {
+    await this.#graph.room();
+    if (this.#progress?.added(task)) this.options.onProgress(this.#progress.snapshot());
+    this.#graph.add(task);
+  }
+
+  async *#lastStatements(): AsyncGenerator<Statement> {
+    await this.#last.close();
+    for (let piece = await this.#last.take(); piece; piece = await this.#last.take()) {
+      for await (const { bytes, line } of this.#last.statements(piece)) {
+        yield { bytes: Buffer.from(bytes), line, kind: classify(bytes), entryType: undefined };
+      }
+    }
+  }
+
+  async #command({ command, text, line }: Extract<Unit, { of: 'command' }>): Promise<void> {
     if (/^\\(un)?restrict [A-Za-z0-9]+$/.test(text.trim())) return;
     if (/^\\c(onnect)?$/.test(command)) {
       const message = `${command} is skipped: a replica is one database of its own`;
-      this.#warnOnce({ code: 'DATABASE_SKIPPED', message, line });
+      this.#report.warn({ code: 'DATABASE_SKIPPED', message, line });
       return;
     }
+    await this.#graph.empty();
     throw new RestoreFailure({
       code: 'UNSUPPORTED_DUMP',
       message: `line ${line} is the psql command ${command}, which is not run: it could reach out of the database`,
@@ -339,150 +312,41 @@ class Restore {
     });
   }
 
-  #isForgiven(kind: StatementKind, error: unknown): boolean {
-    if (kind.lenient === undefined || !isServerError(error)) return false;
-    return kind.lenient.only?.includes((error as DatabaseError).code as string) ?? true;
-  }
-
-  #warn(treatment: Treatment, token: Statement, kind: StatementKind, error?: unknown): void {
-    const { code, message, hint } = treatment;
-    const reason = error === undefined ? '' : ` (${messageOf(error)})`;
-    const distinction = treatment.perObject ? kind.object : undefined;
-    this.#warnOnce(
-      {
-        code,
-        message: `${message}${reason}`,
-        ...(error !== undefined && isServerError(error) && { sqlstate: (error as DatabaseError).code }),
-        line: token.line,
-        statement: shorten(token.bytes.toString('utf8', 0, 1000)),
-        object: kind.object,
-        hint,
-      },
-      distinction,
-    );
-  }
-
-  /** 900 times the same is one warning, at its first place; `key` tells apart what says the same. */
-  #warnOnce(issue: RestoreIssue, distinction = ''): void {
-    const key = `${issue.code} ${issue.message} ${distinction}`;
-    if (this.#warned.has(key)) return;
-    this.#warned.add(key);
-    this.options.onWarning(issue);
-  }
-
-  #fail(issue: RestoreIssue, cause: unknown): void {
-    if (this.options.onError === 'STOP' || !isServerError(cause)) throw new RestoreFailure(issue, { cause });
-    this.options.onWarning(issue);
-  }
-
-  #checkComplete(): void {
-    if (this.target.session.getTransactionStatus() !== 'I') {
+  #checkComplete(session: Session): void {
+    if (session.transaction !== 'I') {
       throw new RestoreFailure({
         code: 'CUT_OFF',
         message: 'the script ends inside a transaction that it began: nothing of it would stay',
-        line: this.#lexer.line,
+        line: this.#script.line,
         hint: 'Add the missing COMMIT.',
       });
     }
-    const { isPgDump, complete } = this.#lexer.header;
+    const { isPgDump, complete } = this.#script.header;
     if (!isPgDump || complete) return;
     const issue: RestoreIssue = {
       code: 'CUT_OFF',
       message: "the file ends before pg_dump's last line (PostgreSQL database dump complete): it has been cut off",
-      line: this.#lexer.line,
+      line: this.#script.line,
       hint: 'Upload the whole file, or upload with onError: CONTINUE to restore what is there.',
     };
-    if (this.options.onError === 'STOP') throw new RestoreFailure(issue);
-    this.options.onWarning(issue);
-  }
-
-  #report(current: readonly string[]): void {
-    this.options.onProgress({
-      step: this.#step,
-      fraction: this.#fraction(),
-      bytesRestored: this.#bytesRestored,
-      tablesDone: this.#step === 'FINISHING' ? this.#tablesTotal : this.#loadedTables.size,
-      tablesTotal: this.#tablesTotal,
-      indexesDone: this.#indexesDone,
-      indexesTotal: this.#indexesTotal,
-      current,
-    });
-  }
-
-  get #tablesTotal(): number {
-    return Math.max(this.#tables, this.#loadedTables.size);
-  }
-
-  /** pg_dump builds its indexes after the data, which takes about as long again; other scripts have no such part. */
-  #fraction(): number {
-    if (this.#step === 'FINISHING') return 0.98;
-    const { done, total } = this.#afterData;
-    if (total > 0) return 0.6 + 0.38 * (done / total);
-    const { expectedBytes } = this.options;
-    const read = expectedBytes ? Math.min(1, this.#bytesRestored / expectedBytes) : 0.5;
-    return read * (this.#lexer.header.isPgDump ? 0.6 : 0.97);
+    if (!this.#report.goesOn) throw new RestoreFailure(issue);
+    this.#report.warn(issue);
   }
 }
 
-function startsAfterData({ kind }: Work): boolean {
-  return kind !== undefined && kind.step !== 'SCHEMA' && kind.step !== 'DATA';
+function sessionsFor(cpus: number): number {
+  return Math.min(8, cpus);
 }
 
-function setRole(value: string): string {
-  return `pg_catalog.set_config('${ROLE}', ${value}, false)`;
-}
-
-function mayNameRoles(statement: Buffer): boolean {
-  return statement.length < 8192 && /^\s*(GRANT|REVOKE|ALTER|CREATE\s+(POLICY|SCHEMA))\b/i.test(statement.toString());
-}
-
-function missingRole(error: unknown): string | undefined {
-  const { code, message } = error as DatabaseError;
-  return code === '42704' ? /^role "(.+)" does not exist$/s.exec(message)?.[1] : undefined;
-}
-
-/** An answer of the server to a statement, as opposed to a connection that broke. */
-function isServerError(error: unknown): boolean {
-  const { code, severity } = error as DatabaseError;
-  return severity === 'ERROR' && typeof code === 'string';
-}
-
-function issueOf(error: unknown, token: Statement, kind: StatementKind): RestoreIssue {
-  const position = Number((error as DatabaseError).position ?? 1);
-  const text = token.bytes.toString('utf8');
-  const linesBefore = text.slice(0, position - 1).split('\n').length - 1;
-  return {
-    ...sqlIssue(error),
-    line: token.line + linesBefore,
-    statement: shorten(text),
-    object: kind.object,
+/** Sets what the script has set since the session was last adjusted. */
+function adjuster(session: Session, settings: ReadonlyMap<string, Buffer>): () => Promise<void> {
+  const adjusted = new Map<string, Buffer>();
+  return async () => {
+    for (const [name, statement] of settings) {
+      if (adjusted.get(name) === statement) continue;
+      // Before it is answered: what is sent after it comes after it. What the server refuses is not among them.
+      adjusted.set(name, statement);
+      await session.run(statement);
+    }
   };
-}
-
-function sqlIssue(error: unknown): RestoreIssue {
-  if (error instanceof RestoreFailure) return error.issue;
-  if (!isServerError(error)) {
-    return { code: 'CONNECTION_LOST', message: `the connection to the replica broke: ${messageOf(error)}` };
-  }
-  const { code, message, detail, hint } = error as DatabaseError;
-  return { code: 'SQL_ERROR', message: detail ? `${message} (${detail})` : message, sqlstate: code, hint };
-}
-
-function issueOfLexError(error: LexError): RestoreIssue {
-  const cutOff = error.reason === 'CUT_OFF';
-  return {
-    code: cutOff ? 'CUT_OFF' : 'UNSUPPORTED_DUMP',
-    message: error.message,
-    line: error.line,
-    hint: cutOff
-      ? 'Upload the whole file; a statement ends with a semicolon, COPY data with a line \\.'
-      : 'Make the file with pg_dump --format=plain.',
-  };
-}
-
-const SHOWN_CHARACTERS = 300;
-
-function shorten(statement: string): string {
-  const text = statement.trim();
-  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)} ...`;
 }

@@ -1,7 +1,17 @@
+/** What a restore can begin with: a script, or what becomes one by unpacking or by pg_restore. */
+export type DumpFormat = 'plain' | 'gzip' | 'zstd' | 'custom' | 'tar';
+
 /** `looksLike` is a noun phrase and `remedy` a sentence, for the message "This looks like {looksLike}. {remedy}". */
-export type Verdict = { plain: true } | { plain: false; looksLike: string; remedy: string };
+export interface Verdict {
+  /** undefined: nothing that a replica can be made from. */
+  readonly format: DumpFormat | undefined;
+  readonly looksLike: string;
+  /** What its owner can do where it is not taken. */
+  readonly remedy: string;
+}
 
 interface Kind {
+  format?: DumpFormat;
   looksLike: string;
   remedy: string;
   /** `text` is the head without byte order mark and leading white space, each byte a character. */
@@ -21,6 +31,7 @@ const KINDS: readonly Kind[] = [
     matches: (head, text) => text === '' && head.length < 1024,
   },
   {
+    format: 'custom',
     looksLike: 'a pg_dump archive in custom format',
     remedy: `Convert it with \`pg_restore --file=dump.sql archive.dump\`, or make a plain dump with ${PLAIN_DUMP}.`,
     matches: (head) => startsWith(head, 'PGDMP') && !isTableOfContents(head),
@@ -31,13 +42,19 @@ const KINDS: readonly Kind[] = [
     matches: isTableOfContents,
   },
   {
+    format: 'tar',
     looksLike: 'a pg_dump archive in tar format',
     remedy: `Convert it with \`pg_restore --file=dump.sql archive.tar\`, or make a plain dump with ${PLAIN_DUMP}.`,
     matches: (head) => isTar(head) && startsWith(head, 'toc.dat\0'),
   },
   { looksLike: 'a tar archive', remedy: 'Unpack it with `tar -xf FILE` and upload the dump in it.', matches: isTar },
-  compressed('a gzip file', 'gunzip FILE', '\x1f\x8b'),
-  compressed('a zstd file', 'unzstd FILE', '\x28\xb5\x2f\xfd'),
+  { ...compressed('a gzip file', 'gunzip FILE', '\x1f\x8b'), format: 'gzip' },
+  {
+    ...compressed('a zstd file', 'unzstd FILE', '\x28\xb5\x2f\xfd'),
+    format: 'zstd',
+    // pzstd begins with a frame to be skipped.
+    matches: (head) => startsWith(head, '\x28\xb5\x2f\xfd') || isSkippableFrame(head),
+  },
   compressed('an xz file', 'unxz FILE', '\xfd7zXZ\0'),
   compressed('a bzip2 file', 'bunzip2 FILE', 'BZh'),
   compressed('an lz4 file', 'unlz4 FILE', '\x04\x22\x4d\x18'),
@@ -85,15 +102,15 @@ const MYSQL =
   /^(?:-- (?:MySQL|MariaDB) dump |-- phpMyAdmin SQL Dump|\/\*M?!\d{5,6}|(?:CREATE TABLE|DROP TABLE|LOCK TABLES|INSERT INTO)(?: IF(?: NOT)? EXISTS)? `)/m;
 
 /**
- * Tells from the beginning of a file whether it may be an SQL script, or else what it is and what its owner can do.
+ * Tells from the beginning of a file what it is: anything that is nothing else may be an SQL script.
  * `head` is the first 1 to 64 KiB, or the whole of a shorter file.
  */
 export function sniff(head: Buffer): Verdict {
   const bomBytes = startsWith(head, '\xef\xbb\xbf') ? 3 : 0;
   const text = head.toString('latin1', bomBytes).trimStart();
   const kind = KINDS.find(({ matches }) => matches(head, text));
-  if (kind) return { plain: false, looksLike: kind.looksLike, remedy: kind.remedy };
-  return { plain: true };
+  if (!kind) return { format: 'plain', looksLike: 'a plain dump or an SQL script', remedy: '' };
+  return { format: kind.format, looksLike: kind.looksLike, remedy: kind.remedy };
 }
 
 function compressed(looksLike: string, command: string, magic: string): Kind {
@@ -107,6 +124,10 @@ function compressed(looksLike: string, command: string, magic: string): Kind {
 /** `magic`: each character a byte. */
 function startsWith(head: Buffer, magic: string): boolean {
   return head.toString('latin1', 0, magic.length) === magic;
+}
+
+function isSkippableFrame(head: Buffer): boolean {
+  return head.length >= 4 && (head.readUInt32LE() & 0xfffffff0) >>> 0 === 0x184d2a50;
 }
 
 /** pg_backup_archiver.c, WriteHead: byte 10 is the format. A directory says 3 (tar), and only a custom archive says 1. */

@@ -1,4 +1,6 @@
 import type { RestoreStep } from '../domain/replica.js';
+import { type Place, placeOf, type SessionEffect, sessionEffectOf } from './place.js';
+import { identifierOf, isName, type Word, wordsOf } from './words.js';
 
 /** What a statement is, as far as a restore by a role that is no superuser needs to know. */
 export interface StatementKind {
@@ -11,6 +13,15 @@ export interface StatementKind {
   readonly skip?: Treatment;
   /** Run; when PostgreSQL refuses it, a warning, because neither schema nor data is lost. */
   readonly lenient?: Treatment;
+  /** What it needs when it may leave the file's order, where the file is of pg_dump. */
+  readonly place?: Place;
+  readonly session: SessionEffect;
+  /** COMMENT ON. */
+  readonly comments: boolean;
+  /** REFRESH MATERIALIZED VIEW. */
+  readonly refreshes: boolean;
+  /** May fail for want of a role. */
+  readonly namesRoles: boolean;
   /** Of a pg_dump, run after everything else, because it would stand in the way of what comes before. */
   readonly last?: true;
   /** ALTER TABLE ... TRIGGER ALL, for `object`. */
@@ -61,6 +72,16 @@ const OPERATOR_CLASS: Treatment = {
   code: 'OPERATOR_CLASS_SKIPPED',
   message: 'operator classes, operator families and access methods are skipped: only a superuser may create them',
   perObject: true,
+};
+const TEXT_SEARCH: Treatment = {
+  code: 'TEXT_SEARCH_SKIPPED',
+  message: 'text search parsers and templates are skipped: only a superuser may create them',
+  perObject: true,
+};
+const CAST: Treatment = {
+  code: 'CAST_SKIPPED',
+  message: "transforms, and casts between PostgreSQL's own types, are skipped: only a superuser may create them",
+  only: ['42501'],
 };
 const EXTENSION_DETAIL: Treatment = {
   code: 'EXTENSION_DETAIL_SKIPPED',
@@ -123,6 +144,8 @@ const RULES: readonly Rule[] = [
   { head: /^(GRANT|REVOKE) .* ON FOREIGN (SERVER|DATA WRAPPER) /, skip: FOREIGN },
   { head: /^(CREATE|ALTER|DROP|COMMENT ON) EVENT TRIGGER /, skip: EVENT_TRIGGER },
   { head: /^(CREATE|ALTER|DROP|COMMENT ON) (OPERATOR (CLASS|FAMILY)|ACCESS METHOD) /, skip: OPERATOR_CLASS },
+  { head: /^(CREATE|ALTER|DROP|COMMENT ON) TEXT SEARCH (PARSER|TEMPLATE) /, skip: TEXT_SEARCH },
+  { head: /^CREATE (OR REPLACE )?(CAST \(|TRANSFORM FOR )/, lenient: CAST },
   { head: /^(ALTER|COMMENT ON) EXTENSION /, skip: EXTENSION_DETAIL },
   { head: /^CREATE EXTENSION /, lenient: EXTENSION },
   { head: /^(SET|RESET) /, lenient: SETTING },
@@ -163,9 +186,16 @@ const PRIVILEGES = /^(GRANT|REVOKE) /;
 
 /** Longer statements are judged by their beginning: what is matched above is never that long. */
 const HEAD_BYTES = 8192;
+/** Enough for the table's and the columns' names: there are as many INSERTs as rows. */
+const INSERT_HEAD_BYTES = 512;
+const INSERT = Buffer.from('INSERT INTO ');
+
+const NAMES_ROLES = /^(GRANT|REVOKE|ALTER (DEFAULT PRIVILEGES|POLICY)|CREATE (POLICY|SCHEMA)) |^ALTER .* OWNER TO /;
 
 export function classify(statement: Buffer): StatementKind {
-  const text = statement.toString('utf8', 0, Math.min(statement.length, HEAD_BYTES));
+  const isInsert = statement.subarray(0, INSERT.length).equals(INSERT);
+  const headBytes = isInsert ? INSERT_HEAD_BYTES : HEAD_BYTES;
+  const text = statement.toString('utf8', 0, Math.min(statement.length, headBytes));
   const words = wordsOf(text);
   const head = words.map((word) => word.shape).join(' ');
   const several = hasSeveralActions(words);
@@ -178,6 +208,14 @@ export function classify(statement: Buffer): StatementKind {
     skip: rule?.skip,
     lenient: rule?.lenient,
     extension,
+    place:
+      rule || (several && !isInsert && !/^(COPY|CREATE) /.test(head))
+        ? undefined
+        : placeOf(words, head, statement.length > headBytes),
+    session: rule?.skip ? 'none' : sessionEffectOf(head),
+    comments: head.startsWith('COMMENT ON '),
+    refreshes: head.startsWith('REFRESH '),
+    namesRoles: NAMES_ROLES.test(head),
     ...(PRIVILEGES.test(head) && { last: true as const }),
     ...triggersOf(head),
     // pg_dump writes no block comments; nested ones could hide from `wordsOf` what a statement is.
@@ -208,28 +246,6 @@ function countedAs(head: string): { counts?: 'table' | 'index' } {
 function triggersOf(head: string): { triggers?: 'DISABLE' | 'ENABLE' } {
   const [, verb] = /^ALTER TABLE [^,]* (DISABLE|ENABLE) TRIGGER ALL$/.exec(head) ?? [];
   return verb === 'DISABLE' || verb === 'ENABLE' ? { triggers: verb } : {};
-}
-
-interface Word {
-  /** Upper case for a keyword or a bare name, `"q"` in upper case for a quoted one, 's' for a string. */
-  readonly shape: string;
-  /** As written. */
-  readonly text: string;
-}
-
-const WORD =
-  /\s+|--[^\n]*|\/\*[\s\S]*?\*\/|("(?:[^"]|"")*")|('(?:[^']|'')*')|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)|([\s\S])/g;
-
-/** The words of a statement, white space and comments left out. Exact for what the rules look at, not a full lexer. */
-export function wordsOf(text: string): Word[] {
-  const words: Word[] = [];
-  for (const [match, quoted, string, bare, other] of text.matchAll(WORD)) {
-    if (quoted) words.push({ shape: quoted.toUpperCase().replace(/\s/g, '_'), text: quoted });
-    else if (string) words.push({ shape: "'s'", text: string });
-    else if (bare) words.push({ shape: bare.toUpperCase(), text: bare });
-    else if (other) words.push({ shape: match, text: match });
-  }
-  return words;
 }
 
 /** Before the name of a table, which may itself look like a keyword. */
@@ -266,13 +282,7 @@ function extensionOf(words: readonly Word[]): StatementKind['extension'] {
   return name === undefined ? undefined : { name, schema: schemaAt > 0 ? nameAt(words, schemaAt + 1) : undefined };
 }
 
-/** An identifier's value: unquoted, or folded to lower case. */
 function nameAt(words: readonly Word[], index: number): string | undefined {
   const word = words[index];
-  if (!isName(word)) return undefined;
-  return word.text.startsWith('"') ? word.text.slice(1, -1).replaceAll('""', '"') : word.text.toLowerCase();
-}
-
-function isName(word: Word | undefined): word is Word {
-  return word !== undefined && /^["A-Za-z_\u0080-\uffff]/.test(word.text);
+  return isName(word) ? identifierOf(word) : undefined;
 }

@@ -5,7 +5,7 @@ import type { Message, Row } from '../domain/message.js';
 import { readTables, type Table } from '../postgres/catalog.js';
 import { jsonTypes, uniqueNames } from '../postgres/values.js';
 import { type ChatService, newMessage } from './chats.js';
-import type { ReplicaService } from './replicas.js';
+import type { LiveReplica, ReplicaService } from './replicas.js';
 import { inSession } from './session.js';
 
 export interface QueryRequest {
@@ -47,9 +47,12 @@ export class QueryService {
   async run(request: QueryRequest, signal: AbortSignal): Promise<QueryAnswer> {
     validate(request);
     const startedAt = performance.now();
-    const result = await this.replicas.use(request.chatId, (replica) =>
-      inSession(replica, request.timeoutMs, signal, (client) => runOne(client, request)),
-    );
+    const query = (replica: LiveReplica) =>
+      inSession(replica, request.timeoutMs, signal, (client) => runOne(client, request));
+    const { chatId } = request;
+    const result = await (request.access === 'READ_WRITE'
+      ? this.replicas.write(chatId, query)
+      : this.replicas.read(chatId, query));
     const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
     const answer = { ...result, durationMs };
     return { ...answer, messages: request.record ? await this.#record(request, result) : [] };
@@ -69,7 +72,7 @@ export class QueryService {
 
   /** Throws NOT_FOUND, REPLICA_NOT_READY, QUERY_TIMEOUT or QUOTA_EXCEEDED. */
   async tables(chatId: string, search: string | null, signal: AbortSignal): Promise<Table[]> {
-    return this.replicas.use(chatId, (replica) =>
+    return this.replicas.read(chatId, (replica) =>
       inSession(replica, CATALOG_TIMEOUT_MS, signal, (client) => readTables(client, search)),
     );
   }

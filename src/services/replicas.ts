@@ -15,16 +15,20 @@ import {
 } from '../domain/replica.js';
 import type { ChatStore, EventBus, ReplicaEngine, ReplicaServer } from '../ports.js';
 import { clientConfig } from '../postgres/connect.js';
-import { describeTenant, resetTenant, type Tenant, terminateBackend } from '../postgres/tenant.js';
-import { sniff } from '../restore/sniff.js';
+import { type Tenant, terminateBackend } from '../postgres/tenant.js';
 import { diskIssue, watchDisk } from './disk.js';
+import { inspect } from './dump.js';
 import { Mailbox } from './mailbox.js';
+import { Pristine } from './pristine.js';
 import { type DumpUpload, Replication, ReplicationStopped, type RestoredServer } from './replication.js';
 
 export interface ReplicaLimits {
   readonly maxReplicas: number;
   readonly diskBytes: number;
+  /** Of the server's own disk, for what an upload is ahead of its restore. */
+  readonly spoolBytes: number;
   readonly restoreTimeoutMs: number;
+  readonly maxUnpackedBytes: number;
   /** How long a replica lives after it was last used; null for as long as the server. */
   readonly ttlSeconds: number | null;
 }
@@ -37,19 +41,22 @@ export interface UploadOptions {
 }
 
 /** A replica that can be used: its server, and connections to the chat's database that are kept open. */
-export interface LiveReplica extends RestoredServer {
+export interface LiveReplica {
+  readonly server: ReplicaServer;
+  readonly tenant: Tenant;
   readonly pool: pg.Pool;
   /** The last resort against a query that resists being cancelled. */
   endBackend(processId: number): Promise<void>;
 }
 
 interface Running extends LiveReplica {
+  pool: pg.Pool;
+  readonly pristine: Pristine;
   readonly ttlSeconds: number | null;
   /** Uses under way; while there are any, it does not expire, and its disk is watched. */
   uses: number;
   lastUsedAt: Date;
   watching: AbortController | undefined;
-  resetting: Promise<void> | undefined;
 }
 
 /** What a chat is busy with: a replication from the first look at its upload to its end, or the removal of its replica. */
@@ -170,7 +177,8 @@ export class ReplicaService {
     const chat = await this.store.chat(chatId);
     if (!chat) throw chatNotFound(chatId);
     await this.engine.check();
-    const upload: DumpUpload = { ...(await inspect(file)), rest: file, expectedBytes: options.expectedBytes };
+    const inspection = await inspect(file, this.engine);
+    const upload: DumpUpload = { ...inspection, rest: file, expectedBytes: options.expectedBytes };
     const previous = await this.store.replica(chatId);
     const status = queued(chatId, previous?.status.sequence ?? this.#lastSequence.get(chatId) ?? 0, new Date());
     const replica: Replica = {
@@ -195,12 +203,13 @@ export class ReplicaService {
     const logger = this.logger.child({ chatId: chat.id });
     const announce = (changed: ReplicationStatus) => this.#announce(chat.id, changed);
     const replication = new Replication(status, job.controller, announce, logger);
-    const { diskBytes, restoreTimeoutMs: timeoutMs } = this.limits;
+    const { diskBytes, spoolBytes, maxUnpackedBytes, restoreTimeoutMs: timeoutMs } = this.limits;
+    const limits = { diskBytes, spoolBytes, maxUnpackedBytes, timeoutMs };
     const keep = (restored: RestoredServer) => this.#keep(job, chat.id, restored, options.ttlSeconds);
     logger.info('replication accepted');
     const run = async () => {
       await this.events.publish('replication', chat.id, status);
-      await replication.run(chat, upload, this.engine, { onError: options.onError, diskBytes, timeoutMs }, keep);
+      await replication.run(chat, upload, this.engine, { onError: options.onError, ...limits }, keep);
       if (job.replaced) await this.#dispose(job.replaced);
       const { state, error } = replication.status;
       logger.info({ state, code: error?.code }, 'replication ended');
@@ -218,8 +227,8 @@ export class ReplicaService {
   }
 
   /** The swap: from here on queries go to the new server, and the earlier one goes. */
-  async #keep(job: Job, chatId: string, { server, tenant }: RestoredServer, ttlSeconds: number | null): Promise<void> {
-    const facts = await describeTenant(server, tenant);
+  async #keep(job: Job, chatId: string, restored: RestoredServer, ttlSeconds: number | null): Promise<void> {
+    const { server, tenant, facts } = restored;
     const running: Running = {
       server,
       tenant,
@@ -229,7 +238,13 @@ export class ReplicaService {
       uses: 0,
       lastUsedAt: new Date(),
       watching: undefined,
-      resetting: undefined,
+      pristine: new Pristine(server, tenant, {
+        diskBytes: this.limits.diskBytes,
+        onSessionsEnded: () => {
+          running.pool.end().catch(() => {});
+          running.pool = this.#openPool(server, tenant);
+        },
+      }),
     };
     const { lastUsedAt } = running;
     const kept = await this.store.updateReplica(chatId, (replica) => ({
@@ -275,8 +290,18 @@ export class ReplicaService {
     if (replica) await this.events.publish('replication', chatId, replica.status);
   }
 
-  /** Gives the replica to `work`. While it is used it does not expire. Throws REPLICA_NOT_READY or NOT_FOUND. */
-  async use<T>(chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
+  /** Gives the replica to `work`, which only reads. Throws REPLICA_NOT_READY or NOT_FOUND. */
+  async read<T>(chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
+    return this.#use(chatId, (running) => running.pristine.use(false, () => work(running)));
+  }
+
+  /** Gives the replica to `work`, which may write. Throws REPLICA_NOT_READY or NOT_FOUND. */
+  async write<T>(chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
+    return this.#use(chatId, (running) => running.pristine.use(true, () => work(running)));
+  }
+
+  /** While it is used it does not expire. */
+  async #use<T>(chatId: string, work: (running: Running) => Promise<T>): Promise<T> {
     const running = this.#running.get(chatId);
     if (!running) throw await this.#notReady(chatId);
     this.#beginUse(chatId, running);
@@ -388,13 +413,8 @@ export class ReplicaService {
 
   /** Back to the state right after the restore; open queries are ended. Throws REPLICA_NOT_READY or NOT_FOUND. */
   async reset(chatId: string): Promise<Replica> {
-    await this.use(chatId, async (replica) => {
-      const running = replica as Running;
-      running.resetting ??= resetTenant(running.server, running.tenant).finally(() => {
-        running.resetting = undefined;
-      });
-      await running.resetting;
-      const facts = await describeTenant(running.server, running.tenant);
+    await this.#use(chatId, async ({ pristine }) => {
+      const facts = await pristine.reset();
       await this.store.updateReplica(chatId, (stored) => ({ ...stored, ...facts }));
     });
     const replica = await this.store.replica(chatId);
@@ -504,27 +524,4 @@ function expiry({ lastUsedAt, ttlSeconds }: Running): Date | null {
 
 export function chatNotFound(chatId: string): ReplichatError {
   return new ReplichatError('NOT_FOUND', `there is no chat ${chatId}; list those there are with the query chats`);
-}
-
-/** Enough to recognise every format, among them tar (its magic stands at byte 257) and the header of a pg_dump. */
-const HEAD_BYTES = 1024;
-
-/** Reads the beginning of the file. Throws UNSUPPORTED_DUMP when it is nothing that can be restored. */
-async function inspect(file: Readable): Promise<Pick<DumpUpload, 'head' | 'majorVersion'>> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of file.iterator({ destroyOnReturn: false })) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= HEAD_BYTES) break;
-  }
-  const head = Buffer.concat(chunks);
-  const verdict = sniff(head);
-  if (!verdict.plain) {
-    throw new ReplichatError('UNSUPPORTED_DUMP', `This looks like ${verdict.looksLike}. ${verdict.remedy}`, {
-      looksLike: verdict.looksLike,
-    });
-  }
-  const version = /^-- Dumped from database version (\d+)/m.exec(head.toString('latin1'));
-  return { head, majorVersion: version ? Number(version[1]) : undefined };
 }

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream';
-import pg from 'pg';
 import type { Logger } from 'pino';
 import type { Chat } from '../domain/chat.js';
 import { messageOf, ReplichatError } from '../domain/errors.js';
@@ -7,37 +6,50 @@ import { hasEnded, next, type ReplicationEvent, type ReplicationStatus, type Res
 import type { ReplicaEngine, ReplicaServer, ServerStop } from '../ports.js';
 import { clientConfig } from '../postgres/connect.js';
 import {
+  Admin,
   createAllowedExtension,
   createMissingRole,
   createTenant,
   sealTenant,
   type Tenant,
+  type TenantFacts,
 } from '../postgres/tenant.js';
-import { RestoreFailure, restore } from '../restore/restore.js';
+import { RestoreFailure } from '../restore/issues.js';
+import { type RestoreTarget, restore } from '../restore/restore.js';
+import type { DumpVersions } from '../restore/versions.js';
 import { diskIssue, watchDisk } from './disk.js';
+import { type Inspection, scriptIn } from './dump.js';
 
-/** A dump on its way in. */
-export interface DumpUpload {
-  /** Its first bytes, already read to see what it is. */
-  readonly head: Buffer;
+/** A dump on its way in, its first bytes already read to see what it is. */
+export interface DumpUpload extends Inspection {
   /** Everything after them; destroyed when the replication ends early. */
   readonly rest: Readable;
   /** About how long the whole is. */
   readonly expectedBytes?: number;
-  /** Of the server that the dump came from, when its header says so. */
-  readonly majorVersion?: number | undefined;
 }
 
 export interface ReplicationOptions {
   readonly onError: 'STOP' | 'CONTINUE';
   /** The replica's disk, for all databases, temporary files and the write-ahead log. */
   readonly diskBytes: number;
+  /** Of the server's own disk, for what has arrived and is not yet restored. */
+  readonly spoolBytes: number;
+  /** Of the script in a compressed file or an archive. */
+  readonly maxUnpackedBytes: number;
   readonly timeoutMs: number;
 }
 
 /** A server with a restored database in it. */
 export interface RestoredServer {
   readonly server: ReplicaServer;
+  readonly tenant: Tenant;
+  readonly facts: TenantFacts;
+}
+
+/** A server that is being restored into, and the administrator's session there. */
+interface Site {
+  readonly server: ReplicaServer;
+  readonly admin: Admin;
   readonly tenant: Tenant;
 }
 
@@ -89,31 +101,31 @@ export class Replication {
   ): Promise<void> {
     const { signal } = this.controller;
     const deadline = setTimeout(() => this.controller.abort(tooSlow(options.timeoutMs)), options.timeoutMs);
-    let server: ReplicaServer | undefined;
+    const building = new Building(engine, this.logger);
     // Without its upload and its server, everything that a replication waits for ends.
     const stop = () => {
       upload.rest.destroy();
-      if (server) this.#dispose(server);
+      building.abandon();
     };
     signal.addEventListener('abort', stop, { once: true });
     try {
       signal.throwIfAborted();
       await this.#announceNow({ type: 'starting' });
-      server = await engine.provision({
-        chatId: chat.id,
-        majorVersion: upload.majorVersion,
-        signal,
-        onProgress: (activity) => this.#update({ type: 'starting', activity }),
-      });
-      const tenant = await this.#restoreInto(server, chat, upload, options);
+      const site = building.begin(chat, newest(upload.versions), (activity) =>
+        this.#update({ type: 'starting', activity }),
+      );
+      await this.#restore(upload, site, options);
+      const { server, admin, tenant } = await site;
+      const facts = await sealTenant(admin, tenant);
+      await admin.end();
       signal.throwIfAborted();
       signal.removeEventListener('abort', stop);
-      await keep({ server, tenant });
+      await keep({ server, tenant, facts });
       await this.#announceNow({ type: 'ready' });
     } catch (error) {
       upload.rest.destroy();
-      const ending = await this.#ending(error, server);
-      if (server) await this.#dispose(server);
+      const ending = await this.#ending(error, building.server);
+      await building.abandon();
       await this.#announceNow(ending);
     } finally {
       clearTimeout(deadline);
@@ -122,79 +134,42 @@ export class Replication {
     }
   }
 
-  /** What cannot be removed now, the reaper removes. */
-  #dispose(server: ReplicaServer): Promise<void> {
-    return server
-      .dispose()
-      .catch((error) => this.logger.error({ err: error, server: server.id }, 'a server could not be removed'));
-  }
-
-  async #restoreInto(
-    server: ReplicaServer,
-    chat: Chat,
-    upload: DumpUpload,
-    options: ReplicationOptions,
-  ): Promise<Tenant> {
-    const { signal } = this.controller;
-    signal.throwIfAborted();
-    const tenant = await createTenant(server, { user: chat.user, database: chat.database });
-    const session = new pg.Client({ ...clientConfig(server, tenant), application_name: 'replichat restore' });
-    session.on('error', (error) => this.logger.debug({ err: error }, 'the session of the restore broke'));
+  async #restore(upload: DumpUpload, site: Promise<Site>, options: ReplicationOptions): Promise<void> {
     const watching = new AbortController();
-    watchDisk(server, options.diskBytes, watching.signal, () => this.controller.abort(diskFull(options.diskBytes)));
+    const watch = ({ server }: Site) =>
+      watchDisk(server, options.diskBytes, watching.signal, () => this.controller.abort(diskFull(options.diskBytes)));
+    site.then(watch).catch(() => {});
+    const { signal } = this.controller;
+    const server = site.then(({ server }) => server);
+    server.catch(() => {});
+    const script = scriptIn(this.#counted(upload), upload.wrapping, server, {
+      maxBytes: options.maxUnpackedBytes,
+      signal,
+    });
     try {
-      await session.connect();
-      await this.#compareVersions(session, upload.majorVersion);
-      await restore(
-        this.#counted(upload),
-        {
-          session,
-          createRole: (name) => createMissingRole(server, tenant, name),
-          createExtension: (name, schema) => createAllowedExtension(server, tenant, name, schema),
-        },
-        {
-          onError: options.onError,
-          expectedBytes: upload.expectedBytes,
-          signal,
-          onProgress: (progress) => this.#update({ type: 'restoring', progress }),
-          onWarning: (issue) => this.#update({ type: 'warning', issue }),
-        },
-      );
-      await this.#analyze(session);
-      await session.end();
-      signal.throwIfAborted();
-      await sealTenant(server, tenant);
-      return tenant;
+      await restore(script, site.then(targetOf), {
+        onError: options.onError,
+        spoolBytes: options.spoolBytes,
+        readShare: () => this.#readShare(upload),
+        signal,
+        onProgress: (progress) => this.#update({ type: 'restoring', progress }),
+        onWarning: (index, issue) => this.#update({ type: 'warning', index, issue }),
+      });
     } finally {
       watching.abort();
-      session.connection.stream.destroy();
+      // What is still waited for in it ends with the upload and the server.
+      script.return().catch(() => {});
     }
   }
 
-  async #compareVersions(session: pg.Client, source: number | undefined): Promise<void> {
-    const { rows } = await session.query<{ major: number }>(
-      `SELECT current_setting('server_version_num')::int / 10000 AS major`,
-    );
-    const major = rows[0]?.major ?? 0;
-    if (source === undefined || source <= major) return;
-    const issue: RestoreIssue = {
-      code: 'NEWER_SOURCE',
-      message: `the dump comes from PostgreSQL ${source}, the replica is PostgreSQL ${major}: what is new since may fail`,
-      hint: 'Engine docker takes the major version of the dump when REPLICA_IMAGE contains {major}.',
-    };
-    this.#update({ type: 'warning', issue });
+  /** A part of the form around the file is among what is expected. */
+  #readShare({ expectedBytes }: DumpUpload): number | undefined {
+    const { bytesReceived, bytesTotal } = this.#status;
+    const total = bytesTotal ?? expectedBytes;
+    return total === undefined ? undefined : Math.min(1, bytesReceived / total);
   }
 
-  /** The planner's statistics, which are no part of a dump. An index's own function may fail here. */
-  async #analyze(session: pg.Client): Promise<void> {
-    await session.query('RESET ALL; RESET ROLE');
-    await session.query('ANALYZE').catch((error) => {
-      const message = `the planner's statistics could not be collected: ${messageOf(error)}`;
-      this.#update({ type: 'warning', issue: { code: 'ANALYZE_FAILED', message } });
-    });
-  }
-
-  async *#counted({ head, rest }: DumpUpload): AsyncGenerator<Buffer> {
+  async *#counted({ head, rest }: DumpUpload): AsyncGenerator<Buffer, void> {
     let bytes = head.length;
     this.#update({ type: 'received', bytes, total: null });
     yield head;
@@ -251,6 +226,71 @@ export class Replication {
       .then(() => this.announce(status))
       .catch((error) => this.logger.error({ err: error }, `a status could not be saved: ${messageOf(error)}`));
   }
+}
+
+/** A server on its way, which goes again when nobody wants it any more. */
+class Building {
+  readonly #abandoned = new AbortController();
+  #site: Promise<Site> | undefined;
+  #server: ReplicaServer | undefined;
+
+  constructor(
+    private readonly engine: ReplicaEngine,
+    private readonly logger: Logger,
+  ) {}
+
+  /** As soon as there is one. */
+  get server(): ReplicaServer | undefined {
+    return this.#server;
+  }
+
+  begin(
+    { id: chatId, user, database }: Chat,
+    majorVersion: number | undefined,
+    onProgress: (activity: string) => void,
+  ): Promise<Site> {
+    const { signal } = this.#abandoned;
+    const build = async () => {
+      const server = await this.engine.provision({ chatId, majorVersion, signal, onProgress });
+      this.#server = server;
+      signal.throwIfAborted();
+      const admin = await Admin.connect(server);
+      return { server, admin, tenant: await createTenant(admin, server, { user, database }) };
+    };
+    this.#site = build();
+    this.#site.catch(() => {});
+    return this.#site;
+  }
+
+  /** Nothing of it is left; what cannot be removed now, the reaper removes. */
+  async abandon(): Promise<void> {
+    this.#abandoned.abort(new Error('nobody waits for this server any more'));
+    await this.#dispose();
+    await this.#site?.catch(() => {});
+    await this.#dispose();
+  }
+
+  async #dispose(): Promise<void> {
+    const server = this.#server;
+    await server
+      ?.dispose()
+      .catch((error) => this.logger.error({ err: error, server: server.id }, 'a server could not be removed'));
+  }
+}
+
+function targetOf({ server, admin, tenant }: Site): RestoreTarget {
+  return {
+    login: clientConfig(server, tenant),
+    cpus: server.cpus,
+    major: admin.major,
+    createRole: (name) => createMissingRole(admin, tenant, name),
+    createExtension: (name, schema) => createAllowedExtension(server, tenant, name, schema),
+  };
+}
+
+/** A server that has the features of the source, and a pg_restore that can read the archive. */
+function newest({ source, archiver }: DumpVersions): number | undefined {
+  return source === undefined || archiver === undefined ? (source ?? archiver) : Math.max(source, archiver);
 }
 
 function tooSlow(timeoutMs: number): ReplicationStopped {

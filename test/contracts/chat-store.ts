@@ -467,7 +467,7 @@ function newReplica(chatId: string): Replica {
         hint: 'b',
       },
       at: NOW,
-      restoringSince: new Date(NOW.getTime() - 12_345),
+      acceptedAt: new Date(NOW.getTime() - 12_345),
     },
     engine: 'docker',
     serverVersion: '15.2',

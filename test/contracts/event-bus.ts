@@ -51,7 +51,7 @@ export function describeEventBus(name: string, create: () => Promise<EventBus>):
       const status: ReplicationStatus = {
         ...statusOf(chatId, 3),
         warnings: [{ code: 'OWNERSHIP_SKIPPED', message: 'it\'s "fine"\\ \n🙂', line: 3 }],
-        restoringSince: NOW,
+        acceptedAt: NOW,
       };
       bus.subscribe('replication', chatId, (event) => void heard.push(event));
       bus.subscribe('message', chatId, (event) => void heard.push(event));

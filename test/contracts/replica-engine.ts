@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { newId } from '../../src/domain/ids.js';
 import type { ProvisionRequest, ReplicaEngine, ReplicaServer } from '../../src/ports.js';
@@ -12,11 +12,13 @@ export interface EngineUnderTest {
   create(instance: string): ReplicaEngine;
   /** Containers, processes and folders that carry the instance's name. */
   remains(instance: string): Promise<string[]>;
+  /** What pg_dump makes of the server's maintenance database, where servers have `convertArchive`. */
+  dump?(server: ReplicaServer, ...options: string[]): Promise<Buffer>;
 }
 
 const MB = 1_000_000;
 
-export function describeReplicaEngine(name: string, { available, create, remains }: EngineUnderTest): void {
+export function describeReplicaEngine(name: string, { available, create, remains, dump }: EngineUnderTest): void {
   const describeIfAvailable = available ? describe : describe.skip;
 
   describeIfAvailable(`${name} as a ReplicaEngine`, () => {
@@ -167,6 +169,15 @@ export function describeReplicaEngine(name: string, { available, create, remains
       });
     });
 
+    test('says whether it converts archives', async () => {
+      expect(engine.convertsArchives).toBe(dump !== undefined);
+      const server = await engine.provision(request());
+      expect(server.convertArchive !== undefined).toBe(engine.convertsArchives);
+      await server.dispose();
+    });
+
+    if (dump) describeArchives(() => engine.provision(request()), connect, dump);
+
     test('servers run side by side and know nothing of each other', async () => {
       const servers = await Promise.all([1, 2].map(() => engine.provision(request())));
       const [first, second] = await Promise.all(servers.map(connect));
@@ -247,6 +258,131 @@ export function describeReplicaEngine(name: string, { available, create, remains
         await other.close();
         await mine.dispose();
       }
+    });
+  });
+}
+
+function describeArchives(
+  provision: () => Promise<ReplicaServer>,
+  connect: (server: ReplicaServer) => Promise<pg.Client>,
+  dump: NonNullable<EngineUnderTest['dump']>,
+): void {
+  describe('an archive of pg_dump', () => {
+    let server: ReplicaServer;
+    const archives: Record<string, Buffer> = {};
+
+    beforeAll(async () => {
+      server = await provision();
+      const client = await connect(server);
+      await client.query(`CREATE TABLE t (a int PRIMARY KEY, b text);
+        INSERT INTO t SELECT i, md5(i::text) FROM generate_series(1, 300000) i;
+        CREATE TABLE u (b bytea); INSERT INTO u SELECT decode(md5(i::text), 'hex') FROM generate_series(1, 1000) i`);
+      for (const format of ['custom', 'tar']) archives[format] = await dump(server, `--format=${format}`);
+    });
+    afterAll(() => server?.dispose());
+
+    async function* pieces(archive: Buffer, bytes = 65_536): AsyncGenerator<Buffer, void> {
+      for (let at = 0; at < archive.length; at += bytes) yield archive.subarray(at, at + bytes);
+    }
+
+    function convert(archive: AsyncGenerator<Buffer, void>, signal = new AbortController().signal) {
+      return (server.convertArchive as NonNullable<ReplicaServer['convertArchive']>)(archive, signal);
+    }
+
+    async function converted(archive: AsyncGenerator<Buffer, void>): Promise<string> {
+      const chunks: Buffer[] = [];
+      for await (const chunk of convert(archive)) chunks.push(chunk);
+      return Buffer.concat(chunks).toString();
+    }
+
+    /** \\restrict has another key each time. */
+    const withoutKeys = (script: string) => script.replace(/^\\(un)?restrict .*\n\n?/gm, '');
+
+    test.each(['custom', 'tar'])('in %s format becomes the script that pg_dump writes itself', async (format) => {
+      const plain = (await dump(server, '--format=plain')).toString();
+      const script = await converted(pieces(archives[format] as Buffer));
+      expect(withoutKeys(script) === withoutKeys(plain)).toBe(true);
+      const slowly = await converted(pieces(archives[format] as Buffer, 7_001));
+      expect(withoutKeys(slowly) === withoutKeys(plain)).toBe(true);
+    });
+
+    test.each([
+      ['that is cut off in its header', (archive: Buffer) => archive.subarray(0, 20), true],
+      ['that is cut off in its data', (archive: Buffer) => archive.subarray(0, archive.length >> 1), true],
+      ['that is empty', () => Buffer.alloc(0), true],
+      [
+        'that is garbage after its magic',
+        () => Buffer.concat([Buffer.from('PGDMP'), Buffer.alloc(100_000, 0xee)]),
+        false,
+      ],
+      ['that is garbage', () => Buffer.alloc(100_000, 'x'), false],
+      [
+        'that is damaged',
+        (archive: Buffer) => Buffer.concat([archive.subarray(0, 5_000), Buffer.alloc(9_000_000)]),
+        false,
+      ],
+    ])('%s is UNSUPPORTED_DUMP, in words of pg_restore', async (_what, spoil: (archive: Buffer) => Buffer, cutOff) => {
+      await expect(converted(pieces(spoil(archives.custom as Buffer)))).rejects.toMatchObject({
+        code: 'UNSUPPORTED_DUMP',
+        message: expect.stringMatching(/^pg_restore of .+ cannot read the archive: \S+/),
+        facts: { hint: expect.stringMatching(/\w+/), ...(cutOff && { cutOff }) },
+      });
+    });
+
+    test('made by a pg_dump that is newer than pg_restore says so', async () => {
+      const archive = Buffer.from(archives.custom as Buffer);
+      archive[6] = 99;
+      await expect(converted(pieces(archive))).rejects.toMatchObject({
+        message: expect.stringContaining('unsupported version (1.99) in file header'),
+        facts: { hint: expect.stringMatching(/newer pg_dump.*REPLICA_IMAGE/) },
+      });
+    });
+
+    test('waits for whoever reads the script, and lets the archive wait', async () => {
+      let asked = 0;
+      async function* counted() {
+        for await (const chunk of pieces(archives.tar as Buffer)) {
+          asked += chunk.length;
+          yield chunk;
+        }
+      }
+      const script = convert(counted());
+      await script.next();
+      await sleep(500);
+      const before = asked;
+      await sleep(500);
+      expect(asked).toBe(before);
+      expect(asked).toBeLessThan((archives.tar as Buffer).length / 2);
+      let bytes = 0;
+      for await (const chunk of script) bytes += chunk.length;
+      expect(bytes).toBeGreaterThan(10 * MB);
+    });
+
+    test('that breaks off fails with what broke it', async () => {
+      async function* broken() {
+        yield (archives.custom as Buffer).subarray(0, 100_000);
+        throw new Error('the client has gone');
+      }
+      await expect(converted(broken())).rejects.toThrow('the client has gone');
+    });
+
+    test('can be left in the middle, and given up, while it still waits for more', async () => {
+      async function* endless() {
+        yield (archives.tar as Buffer).subarray(0, 1_000_000);
+        await new Promise(() => {});
+      }
+      const left = convert(endless());
+      await left.next();
+      await left.return();
+      expect(await left.next()).toEqual({ done: true, value: undefined });
+      const controller = new AbortController();
+      const givenUp = convert(endless(), controller.signal);
+      await givenUp.next();
+      const rest = (async () => {
+        for await (const _chunk of givenUp);
+      })();
+      controller.abort(new Error('changed my mind'));
+      await expect(rest).rejects.toThrow('changed my mind');
     });
   });
 }

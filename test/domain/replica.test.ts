@@ -17,8 +17,8 @@ const ISSUE: RestoreIssue = { code: 'SQL_ERROR', message: 'relation "a" does not
 const EVENTS = {
   starting: { type: 'starting' },
   received: { type: 'received', bytes: 10, total: null },
-  restoring: restoring(0.5),
-  warning: { type: 'warning', issue: ISSUE },
+  restoring: restoring(10),
+  warning: { type: 'warning', index: 0, issue: ISSUE },
   ready: { type: 'ready' },
   failed: { type: 'failed', error: ISSUE },
   cancelled: { type: 'cancelled', error: ISSUE },
@@ -115,28 +115,29 @@ test.each(STATES.map((state) => [state, ['READY', 'FAILED', 'CANCELLED', 'EXPIRE
 );
 
 describe('progress', () => {
-  test.each<[number, number]>([
-    [0, 2],
-    [0.001, 2],
-    [0.5, 51],
-    [0.999, 99.9],
-    [1, 99.9],
-    [7, 99.9],
-  ])('a fraction of %d is %d percent', (fraction, percent) => {
+  test.each<[elapsed: number, remaining: number, percent: number]>([
+    [0, 10, 1],
+    [0, 0, 1],
+    [0.001, 10, 1],
+    [5, 5, 50],
+    [1, 2, 33.3],
+    [10, 0, 99.9],
+    [1, 0.0001, 99.9],
+  ])('with %d s passed and %d s left it is at %d percent', (elapsed, remaining, percent) => {
     const starting = statusIn('STARTING');
-    expect(next(starting, restoring(fraction), START).percent).toBe(percent);
+    expect(next(starting, restoring(remaining), later(elapsed)).percent).toBe(percent);
   });
 
-  test('percent stays when the fraction falls', () => {
-    const half = next(statusIn('STARTING'), restoring(0.5), START);
-    expect(next(half, restoring(0.1), later(1)).percent).toBe(half.percent);
+  test('percent stays when more is left than was thought', () => {
+    const half = next(statusIn('STARTING'), restoring(5), later(5));
+    expect(next(half, restoring(500), later(6)).percent).toBe(half.percent);
   });
 
   test('what is being worked on is told while it is, and no longer', () => {
     const starting = next(statusIn('QUEUED'), { type: 'starting', activity: 'pulling image postgres:17' }, START);
     expect(starting.current).toEqual(['pulling image postgres:17']);
     expect(next(starting, EVENTS.starting, START).current).toEqual([]);
-    const restore = next(starting, restoring(0.5, { current: ['public.film'] }), START);
+    const restore = next(starting, restoring(10, { current: ['public.film'] }), START);
     expect(restore.current).toEqual(['public.film']);
     for (const end of ['ready', 'failed', 'cancelled'] as const) {
       expect(next(restore, EVENTS[end], START)).toMatchObject({ current: [], etaSeconds: null });
@@ -145,9 +146,9 @@ describe('progress', () => {
 
   test('the counts of the restore are taken over', () => {
     const counts = { bytesRestored: 7, tablesDone: 1, tablesTotal: 2, indexesDone: 3, indexesTotal: 4 };
-    const status = next(statusIn('STARTING'), restoring(0.5, { step: 'INDEXES', ...counts }), START);
+    const status = next(statusIn('STARTING'), restoring(10, { step: 'INDEXES', ...counts }), START);
     expect(status).toMatchObject({ step: 'INDEXES', ...counts });
-    expect(status).not.toHaveProperty('fraction');
+    expect(status).not.toHaveProperty('remainingSeconds');
   });
 
   test('bytes received never fall, and their total stays known', () => {
@@ -165,24 +166,12 @@ describe('progress', () => {
 
 describe('the estimate of the time left', () => {
   test.each<[string, number, number, number | null]>([
-    ['unknown at the start', 0, 0.5, null],
-    ['unknown in the first second', 0.9, 0.5, null],
-    ['unknown before a twentieth of the work', 60, 0.049, null],
-    ['as long again at half', 1, 0.5, 1],
-    ['nineteen times as long at a twentieth', 10, 0.05, 190],
-    ['rounded up', 10, 0.75, 4],
-    ['nothing at the end', 10, 1, 0],
-  ])('is %s', (_what, seconds, fraction, eta) => {
-    const begun = next(statusIn('STARTING'), restoring(0), START);
-    expect(begun.etaSeconds).toBeNull();
-    expect(next(begun, restoring(fraction), later(seconds)).etaSeconds).toBe(eta);
-  });
-
-  test('counts from when the restore began, not from when the upload did', () => {
-    const starting = next(statusIn('QUEUED'), EVENTS.starting, START);
-    const begun = next(starting, restoring(0), later(100));
-    expect(begun.restoringSince).toEqual(later(100));
-    expect(next(begun, restoring(0.5), later(110)).etaSeconds).toBe(10);
+    ['unknown in the first second', 0.9, 5, null],
+    ['what the restore says', 1, 5, 5],
+    ['rounded up', 10, 3.2, 4],
+    ['nothing at the end', 10, 0, 0],
+  ])('is %s', (_what, seconds, remaining, eta) => {
+    expect(next(statusIn('STARTING'), restoring(remaining), later(seconds)).etaSeconds).toBe(eta);
   });
 });
 
@@ -190,12 +179,21 @@ describe('warnings', () => {
   test(`are all counted, and the first ${KEPT_WARNINGS} kept, oldest first`, () => {
     let status = statusIn('RESTORING');
     for (let line = 1; line <= KEPT_WARNINGS + 5; line += 1) {
-      status = next(status, { type: 'warning', issue: { ...ISSUE, line } }, START);
+      status = next(status, { type: 'warning', index: line - 1, issue: { ...ISSUE, line } }, START);
     }
     expect(status.warningCount).toBe(KEPT_WARNINGS + 5);
     expect(status.warnings.map((warning) => warning.line)).toEqual(
       Array.from({ length: KEPT_WARNINGS }, (_, index) => index + 1),
     );
+  });
+
+  test('given again count once, with how often', () => {
+    let status = statusIn('RESTORING');
+    for (const index of [0, 1, 0, 0]) {
+      const issue = { ...ISSUE, line: index, count: status.sequence };
+      status = next(status, { type: 'warning', index, issue }, START);
+    }
+    expect(status).toMatchObject({ warningCount: 2, warnings: [{ line: 0, count: status.sequence - 1 }, { line: 1 }] });
   });
 
   test('remain when the replication ends', () => {
@@ -214,7 +212,7 @@ test.each(Array.from({ length: 200 }, (_, seed) => seed))(
     for (let step = 1; step <= 60; step += 1) {
       const before = status;
       try {
-        status = next(before, randomEvent(random), later(step));
+        status = next(before, randomEvent(random, before), later(step));
       } catch (error) {
         expect((error as Error).message).toMatch(/ cannot follow /);
         continue;
@@ -243,17 +241,20 @@ function later(seconds: number): Date {
   return new Date(START.getTime() + seconds * 1000);
 }
 
-function restoring(fraction: number, given: Partial<RestoreProgress> = {}): ReplicationEvent {
+function restoring(remainingSeconds: number, given: Partial<RestoreProgress> = {}): ReplicationEvent {
   const counts = { bytesRestored: 0, tablesDone: 0, tablesTotal: 0, indexesDone: 0, indexesTotal: 0 };
-  return { type: 'restoring', progress: { step: 'DATA', fraction, ...counts, current: [], ...given } };
+  return { type: 'restoring', progress: { step: 'DATA', remainingSeconds, ...counts, current: [], ...given } };
 }
 
-function randomEvent(random: () => number): ReplicationEvent {
+function randomEvent(random: () => number, { warningCount }: ReplicationStatus): ReplicationEvent {
   // Ends are rare, so that most sequences come far.
   const names: EventName[] =
     random() < 0.1 ? EVENT_NAMES : ['starting', 'received', 'restoring', 'restoring', 'warning'];
   const name = names[Math.floor(random() * names.length)] as EventName;
-  if (name === 'restoring') return restoring(random() * 1.2 - 0.1, { current: ['public.film'] });
+  if (name === 'restoring') return restoring(random() * 100, { current: ['public.film'] });
+  if (name === 'warning') {
+    return { type: 'warning', index: Math.floor(random() * (warningCount + 1)), issue: ISSUE };
+  }
   if (name === 'received') return { type: 'received', bytes: Math.floor(random() * 1e9), total: null };
   return EVENTS[name];
 }

@@ -42,7 +42,9 @@ test('a fault that a stuck Docker Engine does not tell is not known', async () =
   const server = new DockerServer({
     docker,
     name: 'c',
+    image: 'i',
     admin: newAdmin(),
+    cpus: 1,
     memoryBytes: 1,
     startTimeoutMs: 1,
     onRemoved,

@@ -16,6 +16,7 @@ import { announcePresence, presenceFolder } from '../../src/engines/presence.js'
 import type { ReplicaServer } from '../../src/ports.js';
 import { clientConfig } from '../../src/postgres/connect.js';
 import { describeReplicaEngine, request, until } from '../contracts/replica-engine.js';
+import { dump } from '../support/archives.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
 
 const MiB = 2 ** 20;
@@ -66,7 +67,7 @@ async function leaveBehind(instance: string, tempFolder = tmpdir()): Promise<str
   return name;
 }
 
-describeReplicaEngine('the Docker engine', { available, create, remains });
+describeReplicaEngine('the Docker engine', { available, create, remains, dump });
 
 (available ? describe : describe.skip)('the Docker engine', () => {
   const instance = newId();
@@ -160,7 +161,7 @@ describeReplicaEngine('the Docker engine', { available, create, remains });
       const [polite, rude, ended] = [await connect(server), await connect(server), await connect(server)];
       const { rows } = await ended.query('SELECT pg_backend_pid() AS pid');
       const relays = async () => Number(await run(server, COUNT_RELAYS));
-      expect(await relays()).toBe(9);
+      expect(await relays()).toBe(6);
       const closed = [polite, rude, ended].map((client) => new Promise((resolve) => client.once('end', resolve)));
       (rude as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
       await polite.query(`SELECT pg_terminate_backend(${rows[0].pid})`);
@@ -257,6 +258,31 @@ describeReplicaEngine('the Docker engine', { available, create, remains });
     } finally {
       await other.close();
       await docker.getImage(empty).remove({ force: true });
+    }
+  });
+
+  test('an image without pg_restore is said to be that', async () => {
+    const maker = await docker.createContainer({
+      Image: image,
+      Entrypoint: ['bash', '-c', 'shopt -s nullglob; rm /usr/{local/,lib/postgresql/*/,}bin/pg_restore'],
+    });
+    await maker.start();
+    await maker.wait();
+    const { Id } = await maker.commit({});
+    await maker.remove({ force: true, v: true });
+    const other = create(newId(), { image: Id });
+    try {
+      const server = await other.provision(request());
+      const archive = Readable.from([Buffer.from('PGDMP')])[Symbol.asyncIterator]() as AsyncGenerator<Buffer, void>;
+      const script = server.convertArchive?.(archive, new AbortController().signal);
+      await expect(script?.next()).rejects.toMatchObject({
+        code: 'UNSUPPORTED_DUMP',
+        message: `the image ${Id} has no pg_restore, which it takes to read an archive`,
+        facts: { hint: expect.stringMatching(/REPLICA_IMAGE.*pg_restore --file=dump.sql/) },
+      });
+    } finally {
+      await other.close();
+      await docker.getImage(Id).remove({ force: true });
     }
   });
 
@@ -375,10 +401,9 @@ const EACH_RELAY = `
 cd /proc
 for pid in [0-9]*; do
   case $(tr '\\0' ' ' <$pid/cmdline 2>/dev/null) in
-    bash*' relay '[0-9]*) bashes="$bashes $pid" ;;
-    'cat ') cats="$cats $pid" ;;
+    'perl -e'*) relays="$relays $pid" ;;
   esac
 done
 `;
-const COUNT_RELAYS = `${EACH_RELAY} set -- $bashes $cats; echo $#`;
-const KILL_RELAYS = `${EACH_RELAY} kill -KILL $bashes $cats`;
+const COUNT_RELAYS = `${EACH_RELAY} set -- $relays; echo $#`;
+const KILL_RELAYS = `${EACH_RELAY} kill -KILL $relays`;

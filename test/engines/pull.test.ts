@@ -103,7 +103,7 @@ function registryInstalled(): boolean {
     const { failure } = await provision(16);
     expect(failure).toMatchObject({
       code: 'ENGINE_UNAVAILABLE',
-      message: expect.stringContaining(`${repository}:16`),
+      message: expect.stringContaining(`the dump needs PostgreSQL 16 or newer, but the image ${repository}:16 is not`),
     });
   });
 });

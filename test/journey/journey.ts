@@ -1,13 +1,17 @@
 import { readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Status, startApp, type TestApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
+import { storedFrame } from '../support/zstd.js';
 
 export interface Setting {
   /** Of the environment, to choose the engine. */
   readonly env: Record<string, string>;
   /** What an instance runs or keeps at the moment: containers, volumes, processes, files. */
   leftovers(instance: string): Promise<string[]>;
+  /** Archives of a database with the script in it, in these formats; only where the engine takes them. */
+  archivesOf?(script: Buffer, ...formats: string[]): Promise<Buffer[]>;
 }
 
 const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
@@ -19,6 +23,8 @@ const FOOTER = '\n--\n-- PostgreSQL database dump complete\n--\n';
 const STATES = ['QUEUED', 'STARTING', 'RESTORING', 'READY'];
 /** Never ends by itself. */
 const ENDLESS = 'create table t (a int);\nselect pg_sleep(3600);\n';
+
+const MYSQL = '-- MySQL dump 10.13  Distrib 8.0.36\n';
 
 /** From an upload to answers, through the API alone, on one engine. */
 export function describeJourney(engine: string, setting: Setting): void {
@@ -47,18 +53,14 @@ export function describeJourney(engine: string, setting: Setting): void {
       expect(end.tablesDone).toBe(end.tablesTotal);
       expect(end.indexesDone).toBe(end.indexesTotal);
       const { data } = await app.graphql(
-        'query($id: ID!) { chat(id: $id) { replica { engine serverVersion sizeBytes expiresAt tables { name kind } } } }',
+        'query($id: ID!) { chat(id: $id) { replica { engine serverVersion sizeBytes expiresAt } } }',
         { id: chatId },
       );
       const { replica } = data.chat;
       expect(replica.engine).toBe(engine);
       expect(replica.serverVersion).toMatch(/^\d+\.\d+/);
       expect(replica.sizeBytes).toBeGreaterThan(1_000_000);
-      for (const { name, kind } of replica.tables as { name: string; kind: string }[]) {
-        if (kind !== 'TABLE' && kind !== 'PARTITIONED_TABLE') continue;
-        const [[count]] = (await app.rows(chatId, `select count(*) from ${name}`)) as [[number]];
-        expect(count).toBe(rowsInDump(library, name));
-      }
+      await expectLibrary(chatId);
       await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
       await gone();
     });
@@ -73,7 +75,12 @@ export function describeJourney(engine: string, setting: Setting): void {
         const seen = states(statuses);
         expect(seen).toEqual(STATES.slice(STATES.indexOf(seen[0] as string)));
       }
-      expect(steps(first)).toEqual(['SCHEMA', 'DATA', 'INDEXES', 'CONSTRAINTS', 'FINISHING']);
+      // What is left of a step may end beside the steps before it.
+      expect(
+        ['SCHEMA', 'DATA', 'INDEXES', 'CONSTRAINTS', 'FINISHING'].filter((step) => steps(first).includes(step)),
+      ).toEqual(steps(first));
+      expect(steps(first).slice(0, 2)).toEqual(['SCHEMA', 'DATA']);
+      expect(steps(first).at(-1)).toBe('FINISHING');
       const late = await app.watch(chatId);
       expect(late).toEqual([first.at(-1)]);
       expect(await app.status(chatId)).toEqual(late[0]);
@@ -117,14 +124,231 @@ export function describeJourney(engine: string, setting: Setting): void {
     });
   });
 
+  describe(`a compressed dump on engine ${engine}`, () => {
+    const zstd = (data: Buffer) => storedFrame(data);
+    const gzip = (data: Buffer) => gzipSync(data);
+
+    test.each([
+      ['gzip', gzip],
+      ['zstd', zstd],
+    ])('%s becomes the same replica', async (_what, pack) => {
+      const chatId = await app.createChat();
+      const packed = pack(Buffer.from(library));
+      const end = await app.replicate(chatId, packed);
+      expect(end).toMatchObject({
+        state: 'READY',
+        error: null,
+        bytesTotal: packed.length,
+        bytesReceived: packed.length,
+      });
+      expect(end.bytesRestored).toBe(Buffer.byteLength(library));
+      await expectLibrary(chatId);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+      await gone();
+    });
+
+    test('is restored while it arrives, and accepted as soon as it can be seen what it is', async () => {
+      const chatId = await app.createChat();
+      const upload = app.openUpload(chatId);
+      upload.write(gzip(Buffer.from(`${HEADER}create table slow (a int);\n`.padEnd(2000, '\n'))));
+      const { data } = await upload.answer;
+      expect(data.uploadReplica.status.state).toBe('QUEUED');
+      await eventually('the table is there', async () => (await app.status(chatId))?.tablesTotal === 1);
+      for (const byte of gzip(Buffer.from('copy slow from stdin;\n1\n2\n\\.\n'))) upload.write(Buffer.of(byte));
+      upload.write(gzip(Buffer.from(FOOTER)));
+      upload.finish();
+      expect((await app.watch(chatId)).at(-1)).toMatchObject({ state: 'READY', error: null });
+      expect(await app.rows(chatId, 'select sum(a) from slow')).toEqual([[3]]);
+      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+    });
+
+    test.each([
+      ['gzip', gzip, -5],
+      ['gzip', gzip, -2000],
+      ['zstd', zstd, -1],
+      ['zstd', zstd, -200_000],
+    ])('%s that is cut off is FAILED, never READY', async (_what, pack, end) => {
+      const chatId = await app.createChat();
+      const cut = pack(Buffer.from(library)).subarray(0, end);
+      expect(await app.replicate(chatId, cut)).toMatchObject({ state: 'FAILED', error: { code: 'CUT_OFF' } });
+      await gone();
+    });
+
+    test('that is a bomb is FAILED with the limit', async () => {
+      const chatId = await app.createChat();
+      const bomb = gzip(Buffer.concat([Buffer.from('create table t (a int);\n'), Buffer.alloc(200 * 2 ** 20, '\n')]));
+      const { state, error, bytesRestored } = await app.replicate(chatId, bomb);
+      expect({ state, code: error?.code }).toEqual({ state: 'FAILED', code: 'PAYLOAD_TOO_LARGE' });
+      expect(error?.message).toMatch(/200 times/);
+      expect(bytesRestored).toBeLessThan(100 * 2 ** 20);
+      await gone();
+      const own = await startApp({ ...setting.env, MAX_UNPACKED_BYTES: '100k' });
+      try {
+        const chat = await own.createChat();
+        const large = await own.replicate(chat, gzip(Buffer.from(library)));
+        expect(large).toMatchObject({ state: 'FAILED', error: { code: 'PAYLOAD_TOO_LARGE' } });
+        expect(large.error).toMatchObject({
+          message: expect.stringMatching(/102400 bytes/),
+          hint: expect.stringMatching(/MAX_UNPACKED_BYTES/),
+        });
+        await gone(own.app.instance);
+      } finally {
+        await own.app.close();
+      }
+    });
+
+    test.each([
+      ['gzip', gzip],
+      ['zstd', zstd],
+    ])('%s is cancelled in the middle', async (_what, pack) => {
+      const chatId = await app.createChat();
+      const upload = app.openUpload(chatId);
+      upload.write(pack(Buffer.from(ENDLESS.padEnd(2000))));
+      await upload.answer;
+      await eventually('it runs', async () => (await app.status(chatId))?.state === 'RESTORING');
+      await app.graphql('mutation($id: ID!) { cancelReplication(chatId: $id) { chatId } }', { id: chatId });
+      expect((await app.status(chatId))?.state).toBe('CANCELLED');
+      await gone();
+      expect(process.getActiveResourcesInfo()).not.toContain('MessagePort');
+    });
+
+    test('that contains a statement that fails leaves nothing', async () => {
+      const chatId = await app.createChat();
+      const { error } = await app.replicate(chatId, zstd(Buffer.from(`selekt 1;\n${library}`)));
+      expect(error).toMatchObject({ code: 'SQL_ERROR', line: 1 });
+      await gone();
+      await eventually('no thread is left', async () => !process.getActiveResourcesInfo().includes('MessagePort'));
+    });
+  });
+
+  const { archivesOf } = setting;
+  if (archivesOf) {
+    describe(`an archive on engine ${engine}`, () => {
+      let custom: Buffer;
+      let tar: Buffer;
+
+      beforeAll(async () => {
+        [custom, tar] = (await archivesOf(Buffer.from(library), 'custom', 'tar')) as [Buffer, Buffer];
+      });
+
+      test.each([
+        ['in custom format', () => custom],
+        ['in tar format', () => tar],
+        ['in custom format in a gzip file', () => gzipSync(custom)],
+        ['in tar format in a zstd file', () => storedFrame(tar)],
+      ])('%s becomes the same replica', async (_what, archive) => {
+        const chatId = await app.createChat();
+        const file = archive();
+        const end = await app.replicate(chatId, file);
+        expect(end).toMatchObject({ state: 'READY', error: null, bytesTotal: file.length, bytesReceived: file.length });
+        await expectLibrary(chatId);
+        await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+        await gone();
+      });
+
+      test.each([
+        ['in custom format', () => custom.subarray(0, -5_000)],
+        ['in tar format', () => tar.subarray(0, tar.length >> 1)],
+        ['in tar format', () => tar.subarray(0, -8_192)],
+        ['in custom format in a gzip file', () => gzipSync(custom).subarray(0, -100)],
+      ])('%s that is cut off is FAILED, never READY', async (_what, archive) => {
+        const chatId = await app.createChat();
+        expect(await app.replicate(chatId, archive())).toMatchObject({ state: 'FAILED', error: { code: 'CUT_OFF' } });
+        await gone();
+      });
+
+      test.each([
+        ['in custom format', () => Buffer.concat([custom.subarray(0, 4_000), Buffer.alloc(50_000, 0xab)])],
+        ['in tar format', () => Buffer.concat([tar.subarray(0, 100_000), Buffer.alloc(500_000, 0xab)])],
+        [
+          'in custom format, of a newer pg_dump',
+          () => Buffer.concat([Buffer.from('PGDMP\x01\x63'), custom.subarray(7)]),
+        ],
+      ])('%s that cannot be read is FAILED, in words', async (_what, archive) => {
+        const chatId = await app.createChat();
+        const { state, error } = await app.replicate(chatId, archive());
+        expect({ state, code: error?.code }).toEqual({
+          state: 'FAILED',
+          code: expect.stringMatching(/UNSUPPORTED_DUMP|CUT_OFF/),
+        });
+        expect(error?.message).toMatch(/cannot read the archive: |is damaged|is cut off/);
+        expect(error?.hint).toMatch(/\w+/);
+        await gone();
+      });
+
+      test('with a psql command smuggled into it is FAILED, and the command is not run', async () => {
+        const mark = 'x'.repeat(60);
+        const smuggled = "';\n\\! touch /tmp/pwned\n".padEnd(mark.length, '-');
+        const [archive] = (await archivesOf(
+          Buffer.from(`create table t (a int); comment on table t is '${mark}';`),
+          'custom',
+        )) as [Buffer];
+        const at = archive.indexOf(mark);
+        expect(at).toBeGreaterThan(0);
+        archive.write(smuggled, at, 'latin1');
+        const chatId = await app.createChat();
+        const { state, error } = await app.replicate(chatId, archive);
+        expect({ state, code: error?.code }).toEqual({ state: 'FAILED', code: 'UNSUPPORTED_DUMP' });
+        expect(error?.message).toMatch(/psql command \\!/);
+        await gone();
+      });
+
+      test('is cancelled in the middle, and given up with its upload', async () => {
+        for (const how of ['cancel', 'disconnect']) {
+          const chatId = await app.createChat();
+          const upload = app.openUpload(chatId);
+          upload.write(custom.subarray(0, custom.length >> 1));
+          await upload.answer;
+          const watching = app.watch(chatId);
+          await eventually('it runs', async () => (await app.status(chatId))?.state === 'RESTORING');
+          if (how === 'disconnect') upload.disconnect();
+          else await app.graphql('mutation($id: ID!) { cancelReplication(chatId: $id) { chatId } }', { id: chatId });
+          const end = (await watching).at(-1);
+          expect(end?.error?.code).toBe(how === 'cancel' ? 'CANCELLED' : 'UPLOAD_ABORTED');
+          await gone();
+        }
+      });
+    });
+  } else {
+    test(`an archive is refused at once on engine ${engine}, with both remedies`, async () => {
+      const chatId = await app.createChat();
+      const archive = Buffer.from('PGDMP\x01\x0e\x00\x04\x08\x01rest');
+      for (const file of [archive, gzipSync(archive)]) {
+        const { errors } = await app.upload(chatId, file);
+        expect(errors?.[0]?.extensions.code).toBe('UNSUPPORTED_DUMP');
+        expect(errors?.[0]?.message).toMatch(/custom format.*pg_restore --file=dump.sql.*REPLICA_ENGINE=docker/);
+      }
+      expect(await app.status(chatId)).toBeNull();
+    });
+  }
+
+  async function expectLibrary(chatId: string): Promise<void> {
+    const { data } = await app.graphql('query($id: ID!) { chat(id: $id) { replica { tables { name kind } } } }', {
+      id: chatId,
+    });
+    const tables = data.chat.replica.tables as { name: string; kind: string }[];
+    expect(tables.length).toBeGreaterThan(5);
+    for (const { name, kind } of tables) {
+      if (kind !== 'TABLE' && kind !== 'PARTITIONED_TABLE') continue;
+      const [[count]] = (await app.rows(chatId, `select count(*) from ${name}`)) as [[number]];
+      expect([name, count]).toEqual([name, rowsInDump(library, name)]);
+    }
+  }
+
   describe(`what is no good dump on engine ${engine}`, () => {
     test('is refused at once, saying what it looks like, and the earlier replica stays', async () => {
       const chatId = await app.createChat();
       await app.replicate(chatId, 'create table kept (a int); insert into kept values (42);');
       const before = await app.status(chatId);
       for (const [file, looksLike] of [
-        [Buffer.from('PGDMP\x01\x0e\x00\x04\x08\x01rest'), /custom/],
-        [Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0]), /gzip/],
+        [Buffer.from('PGDMP\x01\x0e\x00\x04\x08\x03rest'), /directory format.*pg_restore --file=dump.sql/],
+        [Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0]), /a gzip file, but.*cut off/],
+        [Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xff, 0xff, 0xff]), /a zstd file, but.*cannot be unpacked/],
+        [gzipSync(MYSQL), /a MySQL or MariaDB dump in a gzip file/],
+        [storedFrame(Buffer.from(MYSQL)), /a MySQL or MariaDB dump in a zstd file/],
+        [gzipSync(gzipSync(MYSQL)), /a gzip file in a gzip file.*gunzip/],
+        [gzipSync(''), /an empty file in a gzip file/],
+        [Buffer.from('\xfd7zXZ\0', 'latin1'), /unxz/],
         [Buffer.from('<!DOCTYPE html><html><body>Sign in</body></html>'), /HTML/],
         [Buffer.alloc(0), /empty/],
         [Buffer.alloc(5000), /binary/],
@@ -143,8 +367,7 @@ export function describeJourney(engine: string, setting: Setting): void {
       ['in the middle of a statement', 'create table t (a int);\ninsert into t values (1', 'CUT_OFF'],
       ['without its last semicolon', 'create table t (a int);\ninsert into t values (1)', 'CUT_OFF'],
       ['before the end that pg_dump writes', `${HEADER}create table t (a int);\n`, 'CUT_OFF'],
-      ['with a psql command', 'create table t (a int);\n\\! touch /tmp/pwned\n', 'UNSUPPORTED_DUMP'],
-    ])('is FAILED, never READY, when it is cut off or unsafe: %s', async (_what, dump, code) => {
+    ])('is FAILED, never READY, when it is cut off: %s', async (_what, dump, code) => {
       const chatId = await app.createChat();
       expect(await app.replicate(chatId, dump)).toMatchObject({ state: 'FAILED', error: { code } });
       await gone();
@@ -200,40 +423,6 @@ export function describeJourney(engine: string, setting: Setting): void {
       ]);
       expect(await app.rows(chatId, 'select a from t')).toEqual([[7]]);
       await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
-    });
-
-    test("cannot do harm: what a superuser could, the chat's role cannot", async () => {
-      const attacks = [
-        ["copy t from '/etc/passwd';", '42501'],
-        ["copy t from program 'id';", '42501'],
-        ["copy t to program 'cat > /tmp/pwned';", '42501'],
-        ["select pg_read_file('/etc/passwd');", '42501'],
-        ["select lo_import('/etc/passwd');", '42501'],
-        ["create function f() returns int language c as '/lib/x.so', 'f';", '42501'],
-        ["load '/lib/x.so';", '42501'],
-        ['set role replichat_admin;', '42501'],
-        ['drop database replichat_admin;', null],
-        ["alter system set archive_command = 'touch /tmp/pwned';", null],
-        ['create role mine superuser;', null],
-        ["do $$ begin execute 'create role mine superuser'; end $$;", '42501'],
-        ["do $$ begin execute 'alter role app superuser'; end $$;", '42501'],
-        ["do $$ begin execute 'create extension dblink'; end $$;", '42501'],
-      ] as const;
-      const chatId = await app.createChat();
-      const dump = ['create table t (a text);', ...attacks.map(([sql]) => sql)].join('\n');
-      const { state, warnings } = await app.replicate(chatId, dump, { onError: 'CONTINUE' });
-      expect(state).toBe('READY');
-      // One attack a line, from line 2 on: refused by PostgreSQL (not there at all counts too) or not even run.
-      for (const [index, [sql, sqlstate]] of attacks.entries()) {
-        const warning = warnings.find(({ line }) => line === index + 2);
-        if (sqlstate) expect([sql, ['42501', '0A000'].includes(warning?.sqlstate ?? '')]).toEqual([sql, true]);
-        else expect([sql, warning?.code ?? 'SERVER_OBJECT_SKIPPED']).toEqual([sql, expect.stringMatching(/_SKIPPED$/)]);
-      }
-      expect(await app.rows(chatId, "select rolname from pg_roles where rolsuper or rolname = 'mine'")).toEqual([
-        ['replichat_admin'],
-      ]);
-      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
-      await gone();
     });
   });
 
@@ -295,16 +484,6 @@ export function describeJourney(engine: string, setting: Setting): void {
       const dump = `${HEADER.replace('15.2', '97.1')}create table t (a int);${FOOTER}`;
       const { state, warnings } = await app.replicate(chatId, dump);
       expect([state, warnings.map(({ code }) => code)]).toEqual(['READY', ['NEWER_SOURCE']]);
-      await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
-    });
-
-    test('does not lock the replica: a role that changes its password and a database that it closes', async () => {
-      const chatId = await app.createChat();
-      const dump = `alter role app password 'mine'; alter role app set role none; create table t (a int);
-        do $$ begin execute 'alter role app password ''mine'''; execute 'revoke connect on database shop from public, app'; end $$;
-        insert into t values (1);`;
-      expect(await app.replicate(chatId, dump)).toMatchObject({ state: 'READY' });
-      expect(await app.rows(chatId, 'select a from t')).toEqual([[1]]);
       await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
     });
   });

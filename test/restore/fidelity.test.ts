@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { pipeline, Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
@@ -13,6 +12,7 @@ import { queued, type ReplicationStatus } from '../../src/domain/replica.js';
 import { DockerEngine } from '../../src/engines/docker.js';
 import type { ReplicaEngine, ReplicaServer } from '../../src/ports.js';
 import { clientConfig } from '../../src/postgres/connect.js';
+import { inspect } from '../../src/services/dump.js';
 import { Replication } from '../../src/services/replication.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
 
@@ -22,23 +22,41 @@ import { dockerAvailable, testImage } from '../support/docker.js';
  */
 const TREATED: Record<string, RegExp> = {
   EVENT_TRIGGER_SKIPPED: /^(COMMENT )?EVENT TRIGGER\b/,
-  PUBLICATION_SKIPPED: /^PUBLICATION\b/,
+  PUBLICATION_SKIPPED: /^(COMMENT )?(PUBLICATION|SUBSCRIPTION)\b/,
   FOREIGN_DATA_SKIPPED:
     /^(COMMENT |ACL )?(FOREIGN (DATA WRAPPER|TABLE|SERVER)|SERVER|USER MAPPING|(TABLE|COLUMN) far_away)\b/,
   OPERATOR_CLASS_SKIPPED: /^(COMMENT )?(OPERATOR (CLASS|FAMILY)|ACCESS METHOD)\b/,
+  TEXT_SEARCH_SKIPPED: /^(COMMENT )?TEXT SEARCH (PARSER|TEMPLATE)\b/,
+  CAST_SKIPPED: /^(COMMENT |CAST |TRANSFORM )(CAST \(money AS uuid\)|TRANSFORM FOR integer) /,
   EXTENSION_DETAIL_SKIPPED: /^COMMENT EXTENSION\b/,
   GRANT_SKIPPED: /^ACL LANGUAGE\b/,
 };
 /** Warned of, and of no consequence for what pg_dump prints. */
-const HARMLESS = ['ROLE_CREATED', 'OWNERSHIP_SKIPPED', 'DATABASE_SKIPPED', 'DROP_SKIPPED', 'COMMENT_SKIPPED'];
+const HARMLESS = [
+  'ROLE_CREATED',
+  'OWNERSHIP_SKIPPED',
+  'DATABASE_SKIPPED',
+  'SERVER_OBJECT_SKIPPED',
+  'SETTING_SKIPPED',
+  'EXTENSION_SKIPPED',
+  'DROP_SKIPPED',
+  'COMMENT_SKIPPED',
+];
 /** Who has granted a privilege is lost with the owners: in a replica it is the chat's role. */
 const GRANTOR = /^(RE)?SET SESSION AUTHORIZATION\b/;
 
+const KiB = 2 ** 10;
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 /** The role that owns the source database, and the chat's. */
 const USER = 'app';
-const TORTURE = fileURLToPath(new URL('torture.sql', import.meta.url));
+/** Databases that psql makes of files beside this one. */
+const SOURCES = ['torture', 'unseen'];
+/** Longer than what sockets, the lexer and the protocol take at once. */
+const LARGE = `
+CREATE TABLE large (id int, a text, b bytea);
+INSERT INTO large SELECT g, repeat('twenty MB; ''\\ ', 1500000) || g, decode(repeat('5c2e0a27', 100000), 'hex') FROM generate_series(1, 1) g;
+`;
 const SMALL = `
 CREATE TABLE "größe" (a integer PRIMARY KEY, "é" text DEFAULT 'ü', b text);
 COMMENT ON TABLE "größe" IS 'für ''ß''';
@@ -48,38 +66,19 @@ $ä$;
 CREATE VIEW "öffnen" AS SELECT a, 'ÿ'::text AS "ÿ" FROM "größe";
 `;
 
-/** Relies on what a superuser may, on every line. */
-const BY_HAND = `
-BEGIN;
-CREATE TABLE parent (id int PRIMARY KEY, touched int);
-CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent, touched int);
-CREATE TABLE other (parent int REFERENCES parent, touched int);
-CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.touched := 1; RETURN NEW; END $$;
-CREATE TRIGGER touch BEFORE INSERT ON parent FOR EACH ROW EXECUTE FUNCTION touch();
-CREATE TRIGGER touch BEFORE INSERT ON child FOR EACH ROW EXECUTE FUNCTION touch();
-CREATE TRIGGER touch BEFORE INSERT ON other FOR EACH ROW EXECUTE FUNCTION touch();
-COMMIT;
-ALTER TABLE child DISABLE TRIGGER ALL;
-ALTER TABLE parent DISABLE TRIGGER ALL;
-INSERT INTO child VALUES (1, 1);
-INSERT INTO parent VALUES (1);
-INSERT INTO other VALUES (1);
-ALTER TABLE parent ENABLE TRIGGER ALL;
-INSERT INTO child VALUES (2, 2);
-INSERT INTO parent VALUES (2);
-ALTER TABLE child ENABLE TRIGGER ALL;
-INSERT INTO child VALUES (3, 1);
-SET session_replication_role = replica;
-INSERT INTO child VALUES (4, 4);
-COPY parent FROM stdin;
-4\t\\N
-\\.
-SET session_replication_role = origin;
-INSERT INTO child VALUES (5, 4);
-CREATE TABLE secret AS SELECT * FROM child;
-ALTER TABLE secret ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-INSERT INTO secret VALUES (9);
-CREATE TABLE secrets AS SELECT * FROM secret;
+/** Tables with generated columns and materialised views, with a checksum of their rows. */
+const COMPUTED = `
+SELECT name, query_to_xml(format('SELECT count(*), sum(hashtextextended(r::text, 0)) AS checksum FROM %s r', name), true, true, '')
+FROM pg_class c, format('%I.%I', relnamespace::regnamespace::text, relname) AS name
+WHERE relkind = 'm' AND relispopulated OR relkind IN ('r', 'p') AND
+  EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attgenerated <> '')
+ORDER BY name
+`;
+/** Fails where a row is missing in an index that should have it. */
+const CHECK_INDEXES = `
+CREATE EXTENSION amcheck;
+SELECT bt_index_check(c.oid, heapallindexed => true)
+FROM pg_class c JOIN pg_am am ON am.oid = relam WHERE relkind = 'i' AND amname = 'btree';
 `;
 
 const run = promisify(execFile);
@@ -165,6 +164,8 @@ interface Facts {
   /** It creates its database itself. */
   readonly creates?: boolean;
   readonly ownerless?: boolean;
+  /** In what pieces it arrives. */
+  readonly chunkBytes?: number;
 }
 
 interface Replica {
@@ -189,12 +190,13 @@ describeHere('a replica is what psql makes of the same file', () => {
     });
     sourceAccess = await Access.open(await provision());
     await sourceAccess.query(`CREATE ROLE ${USER} SUPERUSER`);
-    for (const database of ['torture', 'small']) {
+    const scripts: Record<string, Buffer> = { small: Buffer.from(SMALL), large: Buffer.from(LARGE) };
+    for (const name of SOURCES) scripts[name] = await readFile(new URL(`${name}.sql`, import.meta.url));
+    for (const [database, script] of Object.entries(scripts)) {
       await sourceAccess.query(`CREATE DATABASE ${database} OWNER ${USER}`);
+      const asOwner = ['--set=ON_ERROR_STOP=1', `--command=SET ROLE ${USER}`];
+      await sourceAccess.psql([`--dbname=${database}`, ...asOwner, '--file=-'], script);
     }
-    const asOwner = ['--set=ON_ERROR_STOP=1', `--command=SET ROLE ${USER}`];
-    await sourceAccess.psql(['--dbname=torture', ...asOwner, `--file=${TORTURE}`]);
-    await sourceAccess.psql(['--dbname=small', ...asOwner, '--file=-'], Buffer.from(SMALL));
   });
   afterAll(async () => {
     sourceAccess?.close();
@@ -212,12 +214,19 @@ describeHere('a replica is what psql makes of the same file', () => {
     return server;
   }
 
-  async function replicate(script: Buffer): Promise<Replica> {
+  async function replicate(script: Buffer, chunkBytes: number): Promise<Replica> {
     const chat = { id: newId(), user: USER, database: 'replica' } as Chat;
-    const logger = pino({ level: 'silent' });
+    const logger = pino({ level: 'error' });
     const replication = new Replication(queued(chat.id, 0, new Date()), new AbortController(), async () => {}, logger);
-    const upload = { head: script.subarray(0, 1000), rest: Readable.from(chunks(script.subarray(1000))) };
-    const options = { onError: 'STOP', diskBytes: 4 * GiB, timeoutMs: 60_000 } as const;
+    const rest = Readable.from(chunks(script, chunkBytes));
+    const upload = { ...(await inspect(rest, engine)), rest };
+    const options = {
+      onError: 'STOP',
+      diskBytes: 4 * GiB,
+      spoolBytes: GiB,
+      maxUnpackedBytes: GiB,
+      timeoutMs: 60_000,
+    } as const;
     let server: ReplicaServer | undefined;
     const onlyProvision = { provision } as Partial<ReplicaEngine> as ReplicaEngine;
     await replication.run(chat, upload, onlyProvision, options, async (restored) => {
@@ -238,7 +247,7 @@ describeHere('a replica is what psql makes of the same file', () => {
   }
 
   async function expectFaithful(script: Buffer, options: Facts = {}) {
-    const { status, access, dispose } = await replicate(script);
+    const { status, access, dispose } = await replicate(script, options.chunkBytes ?? 64 * KiB);
     try {
       await compare(script, status, access, options);
     } finally {
@@ -269,15 +278,25 @@ describeHere('a replica is what psql makes of the same file', () => {
     expect([...codes].filter((code) => !(code in TREATED) && !HARMLESS.includes(code))).toEqual([]);
     const kept = ({ title }: Entry) => !treated.some((code) => TREATED[code]?.test(title));
     expect(differences(entriesOf(actual).filter(kept), entriesOf(wanted).filter(kept))).toEqual([]);
+    await compareTheUnprinted(access);
+  }
+
+  /** What pg_dump takes for what it could be made of again. */
+  async function compareTheUnprinted(access: Access) {
+    const [actual, wanted] = await Promise.all(
+      ['replica', 'torture'].map(async (database) => (await access.query(COMPUTED, database)).rows),
+    );
+    expect(actual).toEqual(wanted);
+    await access.query(CHECK_INDEXES, 'replica');
   }
 
   test.each<[options: string, facts: Facts]>([
     ['', {}],
-    ['--inserts --no-owner', { ownerless: true }],
-    ['--column-inserts --quote-all-identifiers', {}],
-    ['--rows-per-insert=50 --no-comments', {}],
+    ['--inserts --no-owner --no-tablespaces --no-table-access-method --no-toast-compression', { ownerless: true }],
+    ['--column-inserts --quote-all-identifiers --disable-dollar-quoting', {}],
+    ['--rows-per-insert=50 --no-comments --on-conflict-do-nothing', {}],
     ['--clean', {}],
-    ['--clean --if-exists --no-acl', {}],
+    ['--clean --if-exists --no-acl --load-via-partition-root', {}],
     ['--create --disable-triggers', { creates: true }],
     ['--create --clean --if-exists', { creates: true }],
     ['--schema-only', {}],
@@ -304,8 +323,38 @@ describeHere('a replica is what psql makes of the same file', () => {
     await expectFaithful(Buffer.from(script.toString().replaceAll('\n', '\r\n')));
   });
 
-  test('written by hand, for a superuser', async () => {
-    await expectFaithful(Buffer.from(BY_HAND), { ownerless: true });
+  test('with what pg_dump does not know to hang together, however often and in whatever pieces', async () => {
+    const script = await sourceAccess.dump('--dbname=unseen');
+    for (const chunkBytes of [64 * KiB, MiB, 1000]) await expectFaithful(script, { chunkBytes });
+  }, 120_000);
+
+  test('with values of 20 MB', async () => {
+    const part = (options: string[]) => sourceAccess.dump('--dbname=large', ...options);
+    const inserts = (await part(['--inserts', '--data-only'])).toString();
+    await expectFaithful(Buffer.concat([await part([]), Buffer.from(inserts)]));
+  });
+
+  test.each(['by-hand.sql', 'step-by-step.sql'])('written by hand: %s', async (file) => {
+    await expectFaithful(await readFile(new URL(file, import.meta.url)), { ownerless: true });
+  });
+
+  test.failing.each([
+    [
+      'a function that only a superuser may call leakproof',
+      'CREATE FUNCTION f() RETURNS int LANGUAGE sql LEAKPROOF RETURN 1;',
+    ],
+    [
+      'what is built on a foreign table',
+      'CREATE FOREIGN TABLE far (a int) SERVER prod; CREATE VIEW near AS SELECT a FROM far; CREATE TABLE t (a int) PARTITION BY LIST (a);' +
+        'ALTER TABLE ONLY t ATTACH PARTITION far DEFAULT;',
+    ],
+  ])('not restored yet, where a warning would do: %s', async (_what, script) => {
+    (await replicate(Buffer.from(script), KiB)).dispose();
+  });
+
+  test('made by pg_dump, and edited by hand', async () => {
+    const script = (await sourceAccess.dump('--dbname=small', '--no-owner')).toString();
+    await expectFaithful(Buffer.from(editedByHand(script)), { ownerless: true });
   });
 
   test.each(['../../examples/library.sql', '../../../shared/dumps/pagila.sql', '../../../shared/dumps/northwind.sql'])(
@@ -321,8 +370,25 @@ describeHere('a replica is what psql makes of the same file', () => {
   );
 });
 
-function* chunks(script: Buffer): Generator<Buffer> {
-  for (let at = 0; at < script.length; at += 64 * 1024) yield script.subarray(at, at + 64 * 1024);
+function* chunks(script: Buffer, bytes: number): Generator<Buffer> {
+  for (let at = 0; at < script.length; at += bytes) yield script.subarray(at, at + bytes);
+}
+
+/** Steps of its own in the midst of what pg_dump has written. */
+function editedByHand(dump: string): string {
+  const edited = dump
+    .replace(/^-- Data for Name/m, 'CREATE TABLE public.counted (a int, n int);\n$&')
+    .replace(
+      /^\\\.$/m,
+      '$&\nINSERT INTO public.counted SELECT count(*) FROM public."größe";\nCOPY public.counted (a) FROM stdin;\n7\n\\.\n',
+    )
+    .replace(/^ALTER TABLE ONLY public."größe"$/m, 'INSERT INTO public."größe" VALUES (5);\n$&')
+    .replace(
+      /^(?=-- PostgreSQL database dump complete$)/m,
+      'INSERT INTO public.counted SELECT sum(a) FROM public."größe";\n',
+    );
+  expect(edited.match(/public\.counted/g)).toHaveLength(4);
+  return edited;
 }
 
 interface Entry {
@@ -364,9 +430,8 @@ function differences(actual: readonly Entry[], wanted: readonly Entry[]) {
   const titles = new Set([...wanted, ...actual].map(({ title }) => title));
   const different = [...titles].flatMap((title) => {
     const [is, should] = [actualText?.get(title)?.lines ?? [], wantedText?.get(title)?.lines ?? []];
-    const extra = is.filter((line) => !should.includes(line)).map(shorten);
-    const missing = should.filter((line) => !is.includes(line)).map(shorten);
-    return is.join('\n') === should.join('\n') ? [] : [{ title, extra, missing }];
+    if (is.length === should.length && is.every((line, at) => line === should[at])) return [];
+    return [{ title, extra: linesBeyond(should, is), missing: linesBeyond(is, should) }];
   });
   if (different.length > 0) return different;
   return actual.flatMap(({ title }, at) =>
@@ -374,6 +439,7 @@ function differences(actual: readonly Entry[], wanted: readonly Entry[]) {
   );
 }
 
-function shorten(line: string): string {
-  return line.slice(0, 500);
+function linesBeyond(known: readonly string[], lines: readonly string[]): string[] {
+  const seen = new Set(known);
+  return lines.filter((line) => !seen.has(line)).map((line) => line.slice(0, 500));
 }

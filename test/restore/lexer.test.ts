@@ -179,6 +179,11 @@ const SPLITS: [what: string, script: string, expected: string[]][] = [
     sql`SET standard_conforming_strings = off; SELECT U&'\', X'\';`,
     ['SET standard_conforming_strings = off', sql`SELECT U&'\', X'\'`],
   ],
+  [
+    'a second quote behind a bit string, which begins another literal',
+    sql`SET standard_conforming_strings = off; SELECT B'1''\';'; SELECT 2;`,
+    ['SET standard_conforming_strings = off', sql`SELECT B'1''\';'`, 'SELECT 2'],
+  ],
 
   [
     'rows',
