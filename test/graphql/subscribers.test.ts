@@ -78,6 +78,7 @@ const EVERYTHING = [
   'FINISHING',
   'READY',
 ];
+const MAY_BE_MISSING = new Set(['INDEXES', 'CONSTRAINTS']);
 
 describe(`${SOCKETS * SUBSCRIBERS_PER_SOCKET} subscribers on ${SOCKETS} sockets`, () => {
   test('see the same replication from its beginning to its end, and a slow one its end, too', async () => {
@@ -93,9 +94,14 @@ describe(`${SOCKETS * SUBSCRIBERS_PER_SOCKET} subscribers on ${SOCKETS} sockets`
     slow.socket.pause();
 
     await app.upload(chatId, library);
-    for (const statuses of await Promise.all(histories)) {
+    const [first, ...others] = await Promise.all(histories);
+    const everything = steps(first as Status[]);
+    // What is left of the indexes or constraints may end beside the steps before.
+    expect(EVERYTHING.filter((step) => !MAY_BE_MISSING.has(step) || everything.includes(step))).toEqual(everything);
+    expectHistory(first as Status[]);
+    for (const statuses of others) {
       expectHistory(statuses);
-      expect(steps(statuses)).toEqual(EVERYTHING);
+      expect(steps(statuses)).toEqual(everything);
     }
     expect((await app.status(chatId))?.state).toBe('READY');
 
@@ -103,7 +109,7 @@ describe(`${SOCKETS * SUBSCRIBERS_PER_SOCKET} subscribers on ${SOCKETS} sockets`
     await eventually('the slow reader has everything', async () => slow.completed.size === SLOW_SUBSCRIPTIONS);
     for (const statuses of slow.statuses.values()) {
       expectHistory(statuses);
-      expect(steps(statuses)).toEqual(EVERYTHING);
+      expect(steps(statuses)).toEqual(everything);
     }
 
     await eventually('nobody listens any more', async () => listeners.size === 0);
