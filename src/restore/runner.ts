@@ -1,5 +1,6 @@
 import type { DatabaseError } from 'pg';
 import { messageOf } from '../domain/errors.js';
+import { Ahead } from './ahead.js';
 import { isServerError, issueOf, RestoreFailure } from './issues.js';
 import type { Report } from './report.js';
 import type { Statement } from './script.js';
@@ -42,32 +43,25 @@ export class Runner {
   ) {}
 
   async run(statements: Iterable<Statement> | AsyncIterable<Statement>): Promise<void> {
-    let ahead: { statement: Statement; ended: Promise<void> }[] = [];
-    const settle = async () => {
-      const sent = ahead;
-      ahead = [];
-      for (const { statement, ended } of sent) await this.#settle(statement, ended);
-    };
+    const ahead = new Ahead(this.session, (statement, ended) => this.#settle(statement, ended));
     for await (const statement of statements) {
       const { kind } = statement;
       if (!kind.harmless) this.#untouched = false;
       if (kind.skip) {
         this.report.treated(kind.skip, statement);
-      } else if (this.#maybeSentAhead(kind)) {
-        await this.session.room();
-        ahead.push({ statement, ended: this.session.run(statement.bytes) });
-        if (ahead.length >= 1000) await settle();
+      } else if (this.#mayBeSentAhead(kind)) {
+        await ahead.send(statement);
       } else {
-        await settle();
+        await ahead.settle();
         await this.switchTriggers(kind);
         const ended = kind.triggers ? this.#alterTriggers(statement) : this.#execute(statement.bytes, kind);
         await this.#settle(statement, ended);
       }
     }
-    await settle();
+    await ahead.settle();
   }
 
-  #maybeSentAhead(kind: StatementKind): boolean {
+  #mayBeSentAhead(kind: StatementKind): boolean {
     if (kind.extension || kind.triggers || kind.namesRoles || kind.session === 'begin' || kind.session === 'end')
       return false;
     if (this.#withoutTriggers.size > 0 || this.#scriptsRole !== undefined) return false;
