@@ -12,16 +12,20 @@ export interface Facts {
   readBy(view: string): readonly string[] | undefined;
 }
 
+/** Functions of the script, which may do anything. */
+const OWN = `
+own AS MATERIALIZED (
+  SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+  WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c')
+)`;
+
 /**
  * Functions that are not PostgreSQL's own and not written in C may read any table. A table is ordered when loading it
  * may run one of them: by a trigger, a rule, a check, a generated column or default, an index; or when it has foreign
  * keys already. A domain or a partition key that uses one concerns more tables than can be told: then all are ordered.
  */
 const ORDERED = `
-WITH own AS MATERIALIZED (
-  SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-  WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c')
-), used AS MATERIALIZED (
+WITH ${OWN}, used AS MATERIALIZED (
   SELECT d.classid, d.objid FROM pg_depend d
   WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid IN (SELECT oid FROM own)
      OR d.refclassid = 'pg_operator'::regclass
@@ -48,10 +52,7 @@ JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnam
  * functions of above is called.
  */
 const READS = `
-WITH RECURSIVE own AS MATERIALIZED (
-  SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-  WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c')
-), calls AS MATERIALIZED (
+WITH RECURSIVE ${OWN}, calls AS MATERIALIZED (
   SELECT d.objid AS rule FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass
     AND (d.refclassid = 'pg_proc'::regclass AND d.refobjid IN (SELECT oid FROM own)
       OR d.refclassid = 'pg_operator'::regclass

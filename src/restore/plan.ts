@@ -45,8 +45,7 @@ export class Plan {
     const mayMove =
       place !== undefined &&
       isPgDump &&
-      !this.#inOrder &&
-      !this.#inTransaction &&
+      this.movesFreely &&
       this.#emptySearchPath &&
       entryType !== undefined &&
       ENTRY_TYPES[place.of].has(entryType) &&

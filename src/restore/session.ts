@@ -60,11 +60,6 @@ export class Session {
     return new Session(client);
   }
 
-  /** Of its backend, as in pg_stat_activity. */
-  get processId(): number {
-    return (this.client as unknown as { processID: number }).processID;
-  }
-
   /** As of the last answer: I for none, T inside of a transaction, E inside of one that has failed. */
   get transaction(): 'I' | 'T' | 'E' {
     return this.#status;
