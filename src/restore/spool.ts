@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -151,11 +152,23 @@ export class Spool {
   }
 }
 
+/** open(2): a file that never had a name, so that no moment is left to be killed in. Node has no name for it. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+
 async function openNameless(folder: string): Promise<FileHandle> {
+  if (process.platform === 'linux') {
+    const file = await open(folder, O_TMPFILE | constants.O_RDWR, 0o600).catch(unlessNotSupported);
+    if (file) return file;
+  }
   const path = join(folder, `replichat-spool-${randomBytes(8).toString('hex')}`);
   const file = await open(path, 'wx+', 0o600);
   await unlink(path);
   return file;
+}
+
+/** What a kernel or a file system says that knows nothing of O_TMPFILE. */
+function unlessNotSupported(error: NodeJS.ErrnoException): undefined {
+  if (!['ENOTSUP', 'EOPNOTSUPP', 'EISDIR', 'EINVAL'].includes(error.code ?? '')) throw error;
 }
 
 async function writeFully(file: FileHandle, bytes: Buffer, position: number): Promise<void> {

@@ -1,7 +1,10 @@
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import Dockerode from 'dockerode';
 import type { Status } from '../support/app.js';
@@ -81,12 +84,15 @@ function describeKills(engine: string, env: Record<string, string>, docker?: Doc
       const left = await remains.look();
       server = await start();
       const restartMs = performance.now() - killedAt;
-      const gone = (what: string, isSo: (left: readonly string[]) => boolean, withinMs: number) =>
-        eventually(
-          `${what} of what was killed in ${phase} + ${afterMs} ms, seed ${SEED}`,
-          async () => isSo(await remains.look()),
-          withinMs,
-        );
+      const gone = (what: string, isSo: (left: readonly string[]) => boolean, withinMs: number) => {
+        let last: string[] = [];
+        const look = async () => {
+          last = await remains.look();
+          return isSo(last);
+        };
+        const title = `${what} of what was killed in ${phase} + ${afterMs} ms, seed ${SEED}`;
+        return eventually(title, look, withinMs, () => `(${last.join(', ')})`);
+      };
       await gone('nothing but a socket is left', (what) => what.every(isPresence), GONE_WITHIN_MS);
       const goneMs = performance.now() - killedAt;
       await gone('nothing is left', (what) => what.length === 0, GONE_WITHIN_MS);
@@ -136,6 +142,36 @@ function describeKills(engine: string, env: Record<string, string>, docker?: Doc
     );
   });
 }
+
+describe('a process that is killed while it spools', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'spool-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  test('leaves no file, at whatever moment', async () => {
+    const { href } = pathToFileURL(join(dirname(build.main), 'restore/spool.js'));
+    const spooling = `
+      const { Spool } = await import(${JSON.stringify(href)});
+      for (;;) {
+        const spool = new Spool(${JSON.stringify(folder)}, 2 ** 26);
+        await spool.append(Buffer.alloc(2 ** 20));
+        await spool.close();
+        process.stdout.write('.');
+      }`;
+    for (let kill = 1; kill <= 20; kill++) {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', spooling], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      await once(child.stdout, 'data');
+      await after(kill / 2);
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    expect(await readdir(folder)).toEqual([]);
+  }, 60_000);
+});
 
 function isPresence(what: string): boolean {
   return what.endsWith('.sock');
