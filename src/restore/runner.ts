@@ -3,9 +3,10 @@ import { messageOf } from '../domain/errors.js';
 import { Ahead } from './ahead.js';
 import { isServerError, issueOf, RestoreFailure } from './issues.js';
 import type { Report } from './report.js';
+import { withoutRefusedClause } from './routine.js';
 import type { Statement } from './script.js';
 import type { Session } from './session.js';
-import type { StatementKind } from './statement.js';
+import { ROUTINE_CLAUSE, type StatementKind } from './statement.js';
 
 /** What the administrator of the database does on request. */
 export interface Administrator {
@@ -54,7 +55,7 @@ export class Runner {
       } else {
         await ahead.settle();
         await this.switchTriggers(kind);
-        const ended = kind.triggers ? this.#alterTriggers(statement) : this.#execute(statement.bytes, kind);
+        const ended = kind.triggers ? this.#alterTriggers(statement) : this.#execute(statement);
         await this.#settle(statement, ended);
       }
     }
@@ -62,8 +63,8 @@ export class Runner {
   }
 
   #mayBeSentAhead(kind: StatementKind): boolean {
-    if (kind.extension || kind.triggers || kind.namesRoles || kind.session === 'begin' || kind.session === 'end')
-      return false;
+    if (kind.extension || kind.triggers || kind.session === 'begin' || kind.session === 'end') return false;
+    if (kind.namesRoles || kind.asksSuperuser) return false;
     if (this.#withoutTriggers.size > 0 || this.#scriptsRole !== undefined) return false;
     // Inside the script's own transaction a forgiven error must not spoil what came before it.
     return kind.lenient === undefined || this.session.transaction === 'I';
@@ -86,19 +87,26 @@ export class Runner {
     this.settings.set(name?.toLowerCase() ?? text, setting);
   }
 
-  async #execute(statement: Buffer, kind: StatementKind): Promise<void> {
+  async #execute(statement: Statement): Promise<void> {
+    const { kind } = statement;
     if (kind.extension && (await this.#createExtension(kind.extension))) return;
-    const guarded = this.session.transaction === 'T' && (kind.lenient !== undefined || kind.namesRoles);
+    const mended = kind.namesRoles || kind.asksSuperuser;
+    const guarded = this.session.transaction === 'T' && (kind.lenient !== undefined || mended);
+    let { bytes } = statement;
     for (;;) {
       if (guarded) await this.#say('SAVEPOINT replichat');
       try {
-        await this.session.run(statement);
+        await this.session.run(bytes);
         if (guarded) await this.#say('RELEASE SAVEPOINT replichat');
         return;
       } catch (error) {
         if (guarded) await this.#say('ROLLBACK TO SAVEPOINT replichat');
         const role = kind.namesRoles ? missingRole(error) : undefined;
-        if (role === undefined || !(await this.#createRole(role))) throw error;
+        if (role !== undefined && (await this.#createRole(role))) continue;
+        const permitted = kind.asksSuperuser ? withoutRefused(bytes, error) : undefined;
+        if (!permitted) throw error;
+        bytes = permitted;
+        this.report.treated(ROUTINE_CLAUSE, statement, error);
       }
     }
   }
@@ -111,17 +119,19 @@ export class Runner {
    * `ALTER TABLE ... TRIGGER ALL` is refused to the owner of a table with foreign keys, whose triggers are the system's.
    * The owner may switch the others, and while rows of that table come, `switchTriggers` does the rest.
    */
-  async #alterTriggers({ bytes, kind }: Statement): Promise<void> {
+  async #alterTriggers(statement: Statement): Promise<void> {
+    const { bytes, kind } = statement;
     if (kind.triggers === 'ENABLE') this.#withoutTriggers.delete(kind.object);
+    const run = (instead: Buffer) => this.#execute({ ...statement, bytes: instead });
     try {
-      await this.#execute(bytes, kind);
+      await run(bytes);
     } catch (error) {
       if ((error as DatabaseError).code !== INSUFFICIENT_PRIVILEGE) throw error;
       const ofUser = bytes.toString('latin1').replace(/\bALL$/i, 'USER');
-      await this.#execute(Buffer.from(ofUser, 'latin1'), kind);
+      await run(Buffer.from(ofUser, 'latin1'));
       if (kind.triggers === 'ENABLE') return;
       // Refused where the role may not set it: then foreign keys stay in force.
-      await this.#execute(Buffer.from(`SELECT ${setRole(`pg_catalog.current_setting('${ROLE}')`)}`), kind);
+      await run(Buffer.from(`SELECT ${setRole(`pg_catalog.current_setting('${ROLE}')`)}`));
       this.#withoutTriggers.add(kind.object);
     }
   }
@@ -172,6 +182,11 @@ function isForgiven(kind: StatementKind, error: unknown): boolean {
 
 function setRole(value: string): string {
   return `pg_catalog.set_config('${ROLE}', ${value}, false)`;
+}
+
+function withoutRefused(statement: Buffer, error: unknown): Buffer | undefined {
+  const { code, message } = error as DatabaseError;
+  return code === INSUFFICIENT_PRIVILEGE ? withoutRefusedClause(statement, message) : undefined;
 }
 
 function missingRole(error: unknown): string | undefined {

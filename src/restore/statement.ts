@@ -22,6 +22,8 @@ export interface StatementKind {
   readonly refreshes: boolean;
   /** May fail for want of a role. */
   readonly namesRoles: boolean;
+  /** A function or procedure with something that only a superuser may give to it, as far as can be seen. */
+  readonly asksSuperuser: boolean;
   /** Of a pg_dump, run after everything else, because it would stand in the way of what comes before. */
   readonly last?: true;
   /** ALTER TABLE ... TRIGGER ALL, for `object`. */
@@ -117,6 +119,12 @@ const TRIGGER_SWITCH: Treatment = {
   code: 'TRIGGER_SWITCH_SKIPPED',
   message: 'triggers were not switched off or on: only a superuser may do so for those of foreign keys',
 };
+/** For what is run without a clause of it. */
+export const ROUTINE_CLAUSE: Treatment = {
+  code: 'ROUTINE_CLAUSE_SKIPPED',
+  message: 'a function or procedure was created without a clause that only a superuser may give to it',
+  perObject: true,
+};
 const SCHEMA_EXISTS: Treatment = {
   code: 'SCHEMA_EXISTS',
   message: 'the schema public exists from the start',
@@ -190,6 +198,10 @@ const HEAD_BYTES = 8192;
 const INSERT_HEAD_BYTES = 512;
 const INSERT = Buffer.from('INSERT INTO ');
 
+const ROUTINE = /^CREATE (OR REPLACE )?(FUNCTION|PROCEDURE) /;
+/** Also where these are words of its body. */
+const ASKS_SUPERUSER = /\b(LEAKPROOF|SUPPORT|SET)\b/;
+
 const NAMES_ROLES = /^(GRANT|REVOKE|ALTER (DEFAULT PRIVILEGES|POLICY)|CREATE (POLICY|SCHEMA)) |^ALTER .* OWNER TO /;
 
 export function classify(statement: Buffer): StatementKind {
@@ -216,6 +228,7 @@ export function classify(statement: Buffer): StatementKind {
     comments: head.startsWith('COMMENT ON '),
     refreshes: head.startsWith('REFRESH '),
     namesRoles: NAMES_ROLES.test(head),
+    asksSuperuser: ROUTINE.test(head) && (statement.length > headBytes || ASKS_SUPERUSER.test(head)),
     ...(PRIVILEGES.test(head) && { last: true as const }),
     ...triggersOf(head),
     // pg_dump writes no block comments; nested ones could hide from `wordsOf` what a statement is.

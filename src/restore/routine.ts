@@ -1,0 +1,54 @@
+const WORD = '[\\w$.\\x80-\\xff"]+';
+const VALUE = `(-\\s*)?${WORD}|'s*'`;
+/** After these, a word is a name. */
+const NAMED = '(?<!\\b(FUNCTION|PROCEDURE|NOT|RETURNS|SETOF|LANGUAGE|SUPPORT|SET|TO|FROM|TYPE)\\s+|[.=,]\\s*)';
+
+/** What only a superuser may give to a routine, by what PostgreSQL says to others (commands/functioncmds.c, guc.c). */
+const CLAUSES: readonly { readonly refusal: RegExp; readonly clause: (setting: string) => string }[] = [
+  { refusal: /^only superuser can define a leakproof function$/, clause: () => 'LEAKPROOF' },
+  { refusal: /^must be superuser to specify a support function$/, clause: () => `SUPPORT\\s+${WORD}` },
+  {
+    refusal: /^permission denied to set parameter "([\w.]+)"$/,
+    clause: (setting) =>
+      `SET\\s+"?${setting.replace('.', '\\.')}"?\\s*(=|\\bTO\\b)\\s*(${VALUE})(\\s*,\\s*(${VALUE}))*`,
+  },
+];
+
+/** Comments, strings, bodies, quoted names. */
+const OPAQUE =
+  /--[^\n]*|\/\*[\s\S]*?\*\/|[eE]'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w$\x80-\xff])(\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$)[\s\S]*?\1/g;
+
+/**
+ * A CREATE FUNCTION or PROCEDURE without the clause for which the server has refused it with that message. Undefined
+ * where it was refused for something else, or the clause cannot be told for certain.
+ */
+export function withoutRefusedClause(statement: Buffer, message: string): Buffer | undefined {
+  const known = CLAUSES.find(({ refusal }) => refusal.test(message));
+  const text = statement.toString('latin1');
+  const options = known && optionsOf(text);
+  if (!options) return undefined;
+  const setting = known.refusal.exec(message)?.[1] ?? '';
+  const clause = new RegExp(`${NAMED}\\b${known.clause(setting)}(?![\\w$.\\x80-\\xff"])`, 'i').exec(options);
+  if (!clause) return undefined;
+  return Buffer.from(text.slice(0, clause.index) + text.slice(clause.index + clause[0].length), 'latin1');
+}
+
+/** Everything at its place, but what is no option left blank, strings filled, and the body in SQL, which comes last, left out. */
+function optionsOf(text: string): string | undefined {
+  let certain = true;
+  const plain = text.replace(OPAQUE, (token) => {
+    // Comments nest, and whether a backslash is one in a plain string, is a setting.
+    if (/^(\/\*[\s\S]+\/\*|'[\s\S]*\\)/.test(token)) certain = false;
+    if (/^(--|\/\*)/.test(token)) return ' '.repeat(token.length);
+    return token.startsWith('"') ? token.replace(/[^\w."]/g, '_') : `'${'s'.repeat(token.length - 2)}'`;
+  });
+  let depth = 0;
+  const options = plain.replace(/[()]|[^()]+/g, (piece) => {
+    if (piece === '(') depth += 1;
+    const inside = depth > 0;
+    if (piece === ')') depth -= 1;
+    return inside ? '$'.repeat(piece.length) : piece;
+  });
+  const body = options.search(/\b(RETURN|BEGIN\s+ATOMIC)\b/i);
+  return certain ? options.slice(0, body < 0 ? undefined : body) : undefined;
+}
