@@ -1,9 +1,10 @@
 import type { DatabaseError } from 'pg';
 import { messageOf } from '../domain/errors.js';
 import type { RestoreIssue } from '../domain/replica.js';
-import { isServerError, RestoreFailure, shorten } from './issues.js';
+import { isServerError, issueOf, RestoreFailure, shorten } from './issues.js';
 import type { Statement } from './script.js';
-import type { Treatment } from './statement.js';
+import { Skipped } from './skipped.js';
+import { DEPENDENT, type Treatment } from './statement.js';
 
 /** Of different warnings; the rest is counted as one. */
 const MOST_WARNINGS = 10_000;
@@ -13,6 +14,8 @@ const FURTHER: RestoreIssue = { code: 'FURTHER_WARNINGS', message: 'there are mo
 export class Report {
   /** By what makes a warning the same as another: its place among the warnings, and how often it was given. */
   readonly #warned = new Map<string, { readonly index: number; readonly issue: RestoreIssue; count: number }>();
+
+  readonly #skipped = new Skipped();
 
   constructor(
     /** STOP: the first statement that loses schema or data ends the restore. CONTINUE: it becomes a warning. */
@@ -39,6 +42,17 @@ export class Report {
     this.onWarning(warning.index, { ...warning.issue, count: warning.count });
   }
 
+  /** So far, what refers to it may fail. */
+  get hasSkipped(): boolean {
+    return !this.#skipped.isEmpty;
+  }
+
+  /** It was not run, or in vain. */
+  skipped(treatment: Treatment, statement: Statement, error?: unknown): void {
+    this.treated(treatment, statement, error);
+    this.#skipped.add(statement);
+  }
+
   treated(treatment: Treatment, { bytes, line, kind }: Statement, error?: unknown): void {
     const { code, message, hint } = treatment;
     const reason = error === undefined ? '' : ` (${messageOf(error)})`;
@@ -56,9 +70,13 @@ export class Report {
     );
   }
 
-  /** Throws RestoreFailure, unless the restore is to go on. */
-  failed(issue: RestoreIssue, cause: unknown): void {
-    if (this.onError === 'STOP' || !isServerError(cause)) throw new RestoreFailure(issue, { cause });
+  /** Throws RestoreFailure, unless the restore is to go on, or something was skipped that the statement refers to. */
+  failed(error: unknown, statement: Statement, issue = issueOf(error, statement)): void {
+    if (this.#skipped.explains(error, statement)) {
+      this.skipped(DEPENDENT, statement, error);
+      return;
+    }
+    if (this.onError === 'STOP' || !isServerError(error)) throw new RestoreFailure(issue, { cause: error });
     this.warn(issue, String(issue.line));
   }
 }

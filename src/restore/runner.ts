@@ -1,7 +1,7 @@
 import type { DatabaseError } from 'pg';
 import { messageOf } from '../domain/errors.js';
 import { Ahead } from './ahead.js';
-import { isServerError, issueOf, RestoreFailure } from './issues.js';
+import { isServerError, RestoreFailure } from './issues.js';
 import type { Report } from './report.js';
 import { withoutRefusedClause } from './routine.js';
 import type { Statement } from './script.js';
@@ -49,7 +49,7 @@ export class Runner {
       const { kind } = statement;
       if (!kind.harmless) this.#untouched = false;
       if (kind.skip) {
-        this.report.treated(kind.skip, statement);
+        this.report.skipped(kind.skip, statement);
       } else if (this.#mayBeSentAhead(kind)) {
         await ahead.send(statement);
       } else {
@@ -67,7 +67,11 @@ export class Runner {
     if (kind.namesRoles || kind.asksSuperuser) return false;
     if (this.#withoutTriggers.size > 0 || this.#scriptsRole !== undefined) return false;
     // Inside the script's own transaction a forgiven error must not spoil what came before it.
-    return kind.lenient === undefined || this.session.transaction === 'I';
+    return this.session.transaction === 'I' || !this.#mayBeForgiven(kind);
+  }
+
+  #mayBeForgiven({ lenient, session }: StatementKind): boolean {
+    return lenient !== undefined || (session === 'none' && this.report.hasSkipped);
   }
 
   async #settle(statement: Statement, ended: Promise<void>): Promise<void> {
@@ -77,7 +81,7 @@ export class Runner {
       if (kind.session === 'setting') this.#remember(statement.bytes);
     } catch (error) {
       if (kind.lenient && isForgiven(kind, error)) this.report.treated(kind.lenient, statement, error);
-      else this.report.failed(issueOf(error, statement), error);
+      else this.report.failed(error, statement);
     }
   }
 
@@ -91,7 +95,7 @@ export class Runner {
     const { kind } = statement;
     if (kind.extension && (await this.#createExtension(kind.extension))) return;
     const mended = kind.namesRoles || kind.asksSuperuser;
-    const guarded = this.session.transaction === 'T' && (kind.lenient !== undefined || mended);
+    const guarded = this.session.transaction === 'T' && (mended || this.#mayBeForgiven(kind));
     let { bytes } = statement;
     for (;;) {
       if (guarded) await this.#say('SAVEPOINT replichat');

@@ -119,6 +119,12 @@ const TRIGGER_SWITCH: Treatment = {
   code: 'TRIGGER_SWITCH_SKIPPED',
   message: 'triggers were not switched off or on: only a superuser may do so for those of foreign keys',
 };
+/** For what refers to something that is skipped. */
+export const DEPENDENT: Treatment = {
+  code: 'DEPENDENT_SKIPPED',
+  message: 'what is built on something that was skipped is skipped, too',
+  perObject: true,
+};
 /** For what is run without a clause of it. */
 export const ROUTINE_CLAUSE: Treatment = {
   code: 'ROUTINE_CLAUSE_SKIPPED',
@@ -149,6 +155,7 @@ const RULES: readonly Rule[] = [
   { head: /^ALTER SYSTEM /, skip: SERVER_WIDE },
   { head: /^(CREATE|ALTER|DROP|COMMENT ON) (PUBLICATION|SUBSCRIPTION) /, skip: REPLICATION },
   { head: /^(CREATE|ALTER|DROP|COMMENT ON) (SERVER|USER MAPPING|FOREIGN DATA WRAPPER|FOREIGN TABLE) /, skip: FOREIGN },
+  { head: /^IMPORT FOREIGN SCHEMA /, skip: FOREIGN },
   { head: /^(GRANT|REVOKE) .* ON FOREIGN (SERVER|DATA WRAPPER) /, skip: FOREIGN },
   { head: /^(CREATE|ALTER|DROP|COMMENT ON) EVENT TRIGGER /, skip: EVENT_TRIGGER },
   { head: /^(CREATE|ALTER|DROP|COMMENT ON) (OPERATOR (CLASS|FAMILY)|ACCESS METHOD) /, skip: OPERATOR_CLASS },

@@ -2,7 +2,7 @@ import type { RestoreStep } from '../domain/replica.js';
 import { Ahead } from './ahead.js';
 import { analyze } from './analyze.js';
 import type { Lock, Task } from './graph.js';
-import { issueOf, issueOfRows } from './issues.js';
+import { issueOfRows } from './issues.js';
 import type { Report } from './report.js';
 import { HELD_BYTES, type Piece, type Rows } from './rows.js';
 import type { Runner } from './runner.js';
@@ -164,7 +164,7 @@ export class Build extends TimedTask implements RestoreTask {
     try {
       await session.run(this.statement.bytes);
     } catch (error) {
-      this.report.failed(issueOf(error, this.statement), error);
+      this.report.failed(error, this.statement);
     }
   }
 }
@@ -322,7 +322,7 @@ export class CopyLoad extends Load {
       await copy.finish();
     } catch (error) {
       const failed = issueOfRows(error, this.statement, (row) => lines.of(row));
-      this.report.failed(failed, error);
+      this.report.failed(error, this.statement, failed);
       await this.refuse();
     }
   }
@@ -353,7 +353,7 @@ export class InsertLoad extends Load {
   protected async load(session: Session): Promise<void> {
     const { kind, entryType } = this.statement;
     const ahead = new Ahead(session, async (statement, ended) => {
-      await ended.catch((error) => this.report.failed(issueOf(error, statement), error));
+      await ended.catch((error) => this.report.failed(error, statement));
       this.loaded(statement.bytes.length);
     });
     for (let piece = await this.rows.take(); piece; piece = await this.rows.take()) {
