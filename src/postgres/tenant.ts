@@ -76,14 +76,17 @@ export async function createMissingRole({ client }: Admin, tenant: Tenant, name:
   await client.query(`GRANT ${quote(name)} TO ${quote(tenant.user)}`);
 }
 
+export function isAllowedExtension(name: string): boolean {
+  return ADMIN_EXTENSIONS.has(name);
+}
+
 /** Only before the first statement that could define something for the administrator to trip over. */
 export async function createAllowedExtension(
   server: ReplicaServer,
   tenant: Tenant,
   name: string,
   schema: string | undefined,
-): Promise<boolean> {
-  if (!ADMIN_EXTENSIONS.has(name)) return false;
+): Promise<void> {
   const where = schema === undefined ? '' : ` SCHEMA ${quote(schema)}`;
   const create = async ({ client }: Admin) => {
     await client.query(`CREATE EXTENSION IF NOT EXISTS ${quote(name)}${where} CASCADE`);
@@ -91,7 +94,6 @@ export async function createAllowedExtension(
     for (const { relation } of rows) await client.query(`GRANT ALL ON ${relation} TO ${quote(tenant.user)}`);
   };
   await asAdmin(server, create, tenant.database);
-  return true;
 }
 
 /** Tables and sequences of extensions whose rows come with the dump: PostGIS has its `spatial_ref_sys` so. */

@@ -6,14 +6,15 @@ import type { Report } from './report.js';
 import { withoutRefusedClause } from './routine.js';
 import type { Statement } from './script.js';
 import type { Session } from './session.js';
-import { ROUTINE_CLAUSE, type StatementKind } from './statement.js';
+import { LATE_EXTENSION, ROUTINE_CLAUSE, type StatementKind } from './statement.js';
 
 /** What the administrator of the database does on request. */
 export interface Administrator {
   /** A role that the dump names and the server lacks: NOLOGIN, and the session's role becomes a member. */
   createRole(name: string): Promise<void>;
-  /** Resolves with false when the extension is not one that the administrator creates. */
-  createExtension(name: string, schema: string | undefined): Promise<boolean>;
+  /** Whether an extension is one of those that the administrator creates. */
+  createsExtension(name: string): boolean;
+  createExtension(name: string, schema: string | undefined): Promise<void>;
 }
 
 const MOST_ROLES = 1000;
@@ -47,7 +48,7 @@ export class Runner {
     const ahead = new Ahead(this.session, (statement, ended) => this.#settle(statement, ended));
     for await (const statement of statements) {
       const { kind } = statement;
-      if (!kind.harmless) this.#untouched = false;
+      if (!kind.harmless && !kind.harmlessWhenRefused) this.#untouched = false;
       if (kind.skip) {
         this.report.skipped(kind.skip, statement);
       } else if (this.#mayBeSentAhead(kind)) {
@@ -78,9 +79,11 @@ export class Runner {
     const { kind } = statement;
     try {
       await ended;
+      if (kind.harmlessWhenRefused) this.#untouched = false;
       if (kind.session === 'setting') this.#remember(statement.bytes);
     } catch (error) {
-      if (kind.lenient && isForgiven(kind, error)) this.report.treated(kind.lenient, statement, error);
+      if (this.#isTooLate(kind, error)) this.report.treated(LATE_EXTENSION, statement, error);
+      else if (kind.lenient && isForgiven(kind, error)) this.report.treated(kind.lenient, statement, error);
       else this.report.failed(error, statement);
     }
   }
@@ -93,7 +96,10 @@ export class Runner {
 
   async #execute(statement: Statement): Promise<void> {
     const { kind } = statement;
-    if (kind.extension && (await this.#createExtension(kind.extension))) return;
+    if (kind.extension && this.#mayCreate(kind.extension)) {
+      const { name, schema } = kind.extension;
+      return this.administrator.createExtension(name, schema);
+    }
     const mended = kind.namesRoles || kind.asksSuperuser;
     const guarded = this.session.transaction === 'T' && (mended || this.#mayBeForgiven(kind));
     let { bytes } = statement;
@@ -173,9 +179,14 @@ export class Runner {
     return true;
   }
 
-  async #createExtension({ name, schema }: NonNullable<StatementKind['extension']>): Promise<boolean> {
-    const inTransaction = this.session.transaction !== 'I';
-    return this.#untouched && !inTransaction && (await this.administrator.createExtension(name, schema));
+  #mayCreate({ name }: NonNullable<StatementKind['extension']>): boolean {
+    return this.#untouched && this.session.transaction === 'I' && this.administrator.createsExtension(name);
+  }
+
+  /** The administrator would have created it earlier. */
+  #isTooLate({ extension }: StatementKind, error: unknown): boolean {
+    const refused = (error as DatabaseError).code === INSUFFICIENT_PRIVILEGE;
+    return extension !== undefined && refused && this.administrator.createsExtension(extension.name);
   }
 }
 

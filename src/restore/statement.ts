@@ -31,6 +31,8 @@ export interface StatementKind {
   readonly extension?: { readonly name: string; readonly schema: string | undefined };
   /** Cannot define anything that a later statement of ours could be lured into calling. */
   readonly harmless: boolean;
+  /** The same, where the server refuses it: it does nothing before it is checked. */
+  readonly harmlessWhenRefused: boolean;
 }
 
 export interface Treatment {
@@ -93,6 +95,15 @@ const EXTENSION: Treatment = {
   code: 'EXTENSION_SKIPPED',
   message: 'the server has no such extension, or lets only a superuser create it',
   hint: 'Use an image that has the extension (REPLICA_IMAGE); what the dump builds on it cannot be restored without.',
+  perObject: true,
+};
+/** For one that the administrator does not create any more. */
+export const LATE_EXTENSION: Treatment = {
+  code: 'EXTENSION_SKIPPED',
+  message: 'an extension that only a superuser may create comes after statements that might have set a trap for him',
+  hint:
+    'Move the line to the beginning of the script, where only SET, CREATE SCHEMA and its like stand before it, outside ' +
+    'of any transaction (pg_restore --file=dump.sql makes a script of an archive).',
   perObject: true,
 };
 const SETTING: Treatment = {
@@ -240,6 +251,7 @@ export function classify(statement: Buffer): StatementKind {
     ...triggersOf(head),
     // pg_dump writes no block comments; nested ones could hide from `wordsOf` what a statement is.
     harmless: (rule?.skip !== undefined || HARMLESS.test(head)) && !text.includes('/*'),
+    harmlessWhenRefused: rule?.lenient === CAST && !text.includes('/*'),
   };
 }
 

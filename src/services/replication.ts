@@ -10,6 +10,7 @@ import {
   createAllowedExtension,
   createMissingRole,
   createTenant,
+  isAllowedExtension,
   sealTenant,
   type Tenant,
   type TenantFacts,
@@ -284,6 +285,7 @@ function targetOf({ server, admin, tenant }: Site): RestoreTarget {
     cpus: server.cpus,
     major: admin.major,
     createRole: (name) => createMissingRole(admin, tenant, name),
+    createsExtension: isAllowedExtension,
     createExtension: (name, schema) => createAllowedExtension(server, tenant, name, schema),
   };
 }

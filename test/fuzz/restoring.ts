@@ -10,6 +10,7 @@ import {
   createAllowedExtension,
   createMissingRole,
   createTenant,
+  isAllowedExtension,
   type Tenant,
 } from '../../src/postgres/tenant.js';
 import { RestoreFailure } from '../../src/restore/issues.js';
@@ -59,6 +60,7 @@ function targetOf(server: ReplicaServer, admin: Admin, tenant: Tenant, onRole: (
         onRole(name);
         return createMissingRole(admin, tenant, name);
       },
+      createsExtension: isAllowedExtension,
       createExtension: (name, schema) => createAllowedExtension(server, tenant, name, schema),
     },
     end() {

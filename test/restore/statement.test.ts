@@ -519,4 +519,12 @@ describe('before extensions, harmless', () => {
   ])('is %s: %s', (sql, harmless) => {
     expect(classify(Buffer.from(sql)).harmless).toBe(harmless);
   });
+
+  test.each([
+    ['CREATE TRANSFORM FOR integer LANGUAGE sql (FROM SQL WITH FUNCTION f(internal))', true],
+    ['/* /* */ CREATE TRANSFORM FOR */ DO $$ BEGIN COMMIT; END $$', false],
+    ['CALL p()', false],
+  ])('where it is refused: %s: %s', (sql, harmless) => {
+    expect(classify(Buffer.from(sql)).harmlessWhenRefused).toBe(harmless);
+  });
 });

@@ -4,6 +4,8 @@
 CREATE EXTENSION cube;
 -- Only a superuser may create it.
 CREATE EXTENSION earthdistance;
+-- pg_dump writes it before extensions.
+CREATE TRANSFORM FOR integer LANGUAGE plpgsql (FROM SQL WITH FUNCTION pg_catalog.prsd_lextype(internal));
 CREATE SCHEMA unseen;
 
 -- Rows that others look for while they are loaded
