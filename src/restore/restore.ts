@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import type pg from 'pg';
 import type { RestoreIssue, RestoreProgress } from '../domain/replica.js';
 import { analyzeRest, MOST_ANALYZED_TOGETHER } from './analyze.js';
+import { beginAs, type Defaults, defaultsOf } from './defaults.js';
 import { readFacts } from './facts.js';
 import { Graph } from './graph.js';
 import { asFailure, RestoreFailure, shorten } from './issues.js';
@@ -153,9 +154,10 @@ class Restore {
     try {
       onProgress(progress.snapshot());
       const session = await this.#open(target);
+      const defaults = await defaultsOf(session);
       const runner = new Runner(session, target, this.#report);
       this.#work({ session, isFirst: true, adjust: async () => {} });
-      this.#openMore = () => this.#openAnother(target, runner);
+      this.#openMore = () => this.#openAnother(target, runner, defaults);
       await Promise.race([this.#plan(session, runner, target.major), this.#graph.failed]);
       await Promise.race([Promise.all([this.#opening, ...this.#workers]), this.#graph.failed]);
       this.#checkComplete(session);
@@ -185,10 +187,11 @@ class Restore {
   }
 
   /** What waits for a session gets one more, up to as many as make sense; if there is none to be had, it waits on. */
-  #openAnother(target: RestoreTarget, runner: Runner): void {
+  #openAnother(target: RestoreTarget, runner: Runner, defaults: Defaults): void {
     if (this.#opening || this.#sessions.length >= sessionsFor(target.cpus)) return;
     this.#opening = this.#open(target)
-      .then((session) => {
+      .then(async (session) => {
+        await beginAs(defaults, session);
         this.#opening = undefined;
         this.#work({ session, isFirst: false, adjust: adjuster(session, runner.settings) });
       })

@@ -105,6 +105,22 @@ INSERT INTO of_far VALUES (1);
 COMMIT;
 `;
 
+/** Loading the first table changes with what settings sessions begin. */
+const ALTERS = `
+CREATE FUNCTION alters(a int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+  EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+  ALTER ROLE CURRENT_USER SET array_nulls = off;
+  RETURN true;
+END $$;
+CREATE TABLE a_first (a int CHECK (alters(a)));
+INSERT INTO a_first VALUES (1);
+CREATE TABLE b (a text[]);
+INSERT INTO b SELECT ARRAY[NULL, g::text] FROM generate_series(1, 300000) g;
+CREATE TABLE c AS SELECT * FROM b;
+CREATE INDEX b_a ON b (a);
+CREATE INDEX c_a ON c (a);
+`;
+
 /** Tables with generated columns and materialised views, with a checksum of their rows. */
 const COMPUTED = `
 SELECT name, query_to_xml(format('SELECT count(*), sum(hashtextextended(r::text, 0)) AS checksum FROM %s r', name), true, true, '')
@@ -233,6 +249,7 @@ describeHere('a replica is what psql makes of the same file', () => {
       small: Buffer.from(SMALL),
       large: Buffer.from(LARGE),
       superuser: Buffer.from(OF_SUPERUSER),
+      alters: Buffer.from(ALTERS),
     };
     for (const name of SOURCES) scripts[name] = await readFile(new URL(`${name}.sql`, import.meta.url));
     for (const [database, script] of Object.entries(scripts)) {
@@ -375,6 +392,10 @@ describeHere('a replica is what psql makes of the same file', () => {
     const script = await sourceAccess.dump('--dbname=unseen');
     for (const chunkBytes of [64 * KiB, MiB, 1000]) await expectFaithful(script, { chunkBytes });
   }, 120_000);
+
+  test('with what changes the settings that sessions begin with', async () => {
+    await expectFaithful(await sourceAccess.dump('--dbname=alters'));
+  });
 
   test('with values of 20 MB', async () => {
     const part = (options: string[]) => sourceAccess.dump('--dbname=large', ...options);
