@@ -52,6 +52,8 @@ class Node<T extends Task> {
 /** A session that has nothing to do. */
 interface Idle<T extends Task> {
   readonly first: boolean;
+  /** It takes no more of what others could do as well. */
+  readonly isWorn: () => boolean;
   readonly resolve: (nodes: readonly Node<T>[]) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -70,6 +72,8 @@ export class Graph<T extends Task> {
   /** In the file's order. */
   readonly #nodes = new Set<Node<T>>();
   readonly #ready = new Set<Node<T>>();
+  /** Of the ready ones, those that only the first session does. */
+  readonly #readyInFirst = new Set<Node<T>>();
   /** Of the ready ones, those that have been ranked: the best is the last. It may hold some that have begun since. */
   #ranked: Node<T>[] = [];
   #unranked: Node<T>[] = [];
@@ -156,11 +160,12 @@ export class Graph<T extends Task> {
 
   /**
    * Carries tasks out until there are no more: each session calls it once, and performs small ones at the same time.
-   * Rejects when a task has failed, in whichever session.
+   * Rejects when a task has failed, in whichever session. One that is worn ends early, but for the first, which goes on
+   * with what only it can do.
    */
-  async work(first: boolean, perform: (task: T) => Promise<void>): Promise<void> {
-    for (;;) {
-      const nodes = await this.#next(first);
+  async work(first: boolean, perform: (task: T) => Promise<void>, isWorn = () => false): Promise<void> {
+    while (first || !isWorn()) {
+      const nodes = await this.#next(first, isWorn);
       if (nodes.length === 0) return;
       const performing = nodes.map(async (node) => {
         await perform(node.task);
@@ -181,9 +186,9 @@ export class Graph<T extends Task> {
   }
 
   /** None when there will be no more. */
-  #next(first: boolean): Promise<readonly Node<T>[]> {
+  #next(first: boolean, isWorn: () => boolean): Promise<readonly Node<T>[]> {
     return new Promise((resolve, reject) => {
-      this.#idle.push({ first, resolve, reject });
+      this.#idle.push({ first, isWorn, resolve, reject });
       this.#dispatch();
     });
   }
@@ -195,7 +200,7 @@ export class Graph<T extends Task> {
     }
     for (let at = 0; at < this.#idle.length; ) {
       const session = this.#idle[at] as Idle<T>;
-      const nodes = this.#beginBest(session.first);
+      const nodes = this.#beginBest(session);
       if (nodes.length === 0 && !(this.#complete && this.#nodes.size === 0)) {
         at++;
         continue;
@@ -203,13 +208,14 @@ export class Graph<T extends Task> {
       this.#idle.splice(at, 1);
       session.resolve(nodes);
     }
-    if (this.#idle.length === 0 && this.#ready.size > 0) this.options.onBacklog();
+    if (this.#idle.every(({ isWorn }) => isWorn()) && this.#ready.size > this.#readyInFirst.size)
+      this.options.onBacklog();
   }
 
-  #beginBest(first: boolean): Node<T>[] {
+  #beginBest(session: Idle<T>): Node<T>[] {
     const nodes: Node<T>[] = [];
     while (nodes.length < MOST_TOGETHER) {
-      const node = this.#best(first);
+      const node = this.#best(session);
       if (!node || (nodes.length > 0 && !node.task.isSmall)) break;
       this.#begin(node);
       nodes.push(node);
@@ -221,15 +227,21 @@ export class Graph<T extends Task> {
   #begin(node: Node<T>): void {
     node.sessions += 1;
     this.#ready.delete(node);
+    this.#readyInFirst.delete(node);
     if (node.task.wantsHelp !== undefined) this.#shared.add(node);
   }
 
   #makeReady(node: Node<T>): void {
     this.#ready.add(node);
+    if (node.task.inFirstSession) this.#readyInFirst.add(node);
     this.#unranked.push(node);
   }
 
-  #best(first: boolean): Node<T> | undefined {
+  #best({ first, isWorn }: Idle<T>): Node<T> | undefined {
+    if (isWorn()) {
+      const [next] = first ? this.#readyInFirst : [];
+      return next;
+    }
     this.#rankAll();
     const suits = (node: Node<T>) => this.#ready.has(node) && (first || !node.task.inFirstSession);
     while (this.#ranked.length > 0 && !this.#ready.has(this.#ranked.at(-1) as Node<T>)) this.#ranked.pop();

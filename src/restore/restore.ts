@@ -68,6 +68,8 @@ const AHEAD_BYTES = 16 * 1024 * 1024;
 const STATEMENT_OVERHEAD_BYTES = 1000;
 /** Statements in their order that one task takes together. */
 const MOST_TOGETHER = 500;
+/** Of tables by a session: it keeps some 3 KiB about each for as long as it lives. */
+const MOST_TOUCHED = 20_000;
 const PROGRESS_INTERVAL_MS = 100;
 
 class Restore {
@@ -81,8 +83,11 @@ class Restore {
   readonly #loads = new Map<string, Rows>();
   readonly #analyzed = new Set<string>();
   readonly #workers: Promise<void>[] = [];
-  readonly #sessions: Session[] = [];
+  readonly #sessions = new Set<Session>();
+  /** Those that take tasks which leave the file's order. */
+  #unworn = 0;
   #opening: Promise<void> | undefined;
+  #mayOpen = true;
   #openMore: () => void = () => {};
 
   /** What would stand in the way of what comes before it, in the file's order; on disk, when there is much of it. */
@@ -165,7 +170,7 @@ class Restore {
       progress.finishing();
       onProgress(progress.snapshot());
       await analyzeRest(session, this.#analyzed, this.#report);
-      await Promise.all(this.#sessions.splice(0).map((open) => open.end()));
+      await Promise.all([...this.#sessions].map((open) => open.end()));
     } finally {
       clearInterval(timer);
     }
@@ -173,14 +178,26 @@ class Restore {
 
   async #open({ login }: RestoreTarget): Promise<Session> {
     const session = await Session.open({ ...login, application_name: 'replichat restore' });
-    this.#sessions.push(session);
+    this.#sessions.add(session);
     return session;
   }
 
   #work(worker: Worker): void {
-    const working = this.#graph.work(worker.isFirst, (task) => {
+    const { session, isFirst } = worker;
+    let touched = 0;
+    const isWorn = () => touched >= MOST_TOUCHED && this.#mayOpen;
+    const perform = async (task: RestoreTask) => {
       this.options.signal.throwIfAborted();
-      return task.run(worker);
+      await task.run(worker);
+      if (task.inFirstSession || isWorn()) return;
+      touched += task.locks.length;
+      if (isWorn()) this.#unworn -= 1;
+    };
+    this.#unworn += 1;
+    const working = this.#graph.work(isFirst, perform, isWorn).then(async () => {
+      if (isFirst || !isWorn()) return;
+      this.#sessions.delete(session);
+      await session.end();
     });
     working.catch(() => {});
     this.#workers.push(working);
@@ -188,14 +205,17 @@ class Restore {
 
   /** What waits for a session gets one more, up to as many as make sense; if there is none to be had, it waits on. */
   #openAnother(target: RestoreTarget, runner: Runner, defaults: Defaults): void {
-    if (this.#opening || this.#sessions.length >= sessionsFor(target.cpus)) return;
+    if (this.#opening || !this.#mayOpen || this.#unworn >= sessionsFor(target.cpus)) return;
     this.#opening = this.#open(target)
       .then(async (session) => {
         await beginAs(defaults, session);
         this.#opening = undefined;
         this.#work({ session, isFirst: false, adjust: adjuster(session, runner.settings) });
       })
-      .catch(() => {});
+      .catch(() => {
+        this.#mayOpen = false;
+        this.#graph.reconsider();
+      });
   }
 
   async #plan(session: Session, runner: Runner, major: number): Promise<void> {

@@ -151,6 +151,31 @@ describe('sessions', () => {
     expect(ended).toEqual([]);
   });
 
+  test('that are worn leave the rest to others, and the first does what only it can', async () => {
+    const began: string[] = [];
+    let backlogs = 0;
+    const graph = new Graph<Named>({ onBacklog: () => backlogs++, onEnd: () => {} });
+    const work = (first: boolean, most = Number.POSITIVE_INFINITY) => {
+      let done = 0;
+      const perform = async ({ name }: Named) => {
+        began.push(name);
+        done += 1;
+      };
+      return graph.work(first, perform, () => done >= most);
+    };
+    const [first, second] = [work(true, 1), work(false, 2)];
+    for (const name of ['a', 'b', 'c', 'd']) graph.add(task(name, exclusive(name)));
+    await second;
+    expect([began.length, backlogs > 0]).toEqual([3, true]);
+    const third = work(false);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(began).toHaveLength(4);
+    graph.add(task('alone', ALONE, { inFirstSession: true }));
+    graph.complete();
+    await Promise.all([first, third]);
+    expect(began.at(-1)).toBe('alone');
+  });
+
   test('are asked for when there is more to do than they can', async () => {
     const { add, backlogs } = sessions(1);
     await add(task('a', exclusive('a')));
