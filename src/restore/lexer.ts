@@ -135,11 +135,12 @@ const LONGEST_WORD = 'procedure'.length;
 /**
  * Splits a plain dump or an SQL script, pushed in chunks of any size, where psql would: its states and rules are those
  * of psqlscan.l, where each is named. It keeps no more in memory than the statement under way, never decodes the file
- * and so takes every encoding in which ASCII bytes mean ASCII characters (all that a PostgreSQL server may use).
+ * and so takes every encoding in which ASCII bytes mean ASCII characters (all that a PostgreSQL server may use), and
+ * those of which the second byte of a character may be one, when they are set by `client_encoding`.
  *
  * It differs from psql on purpose: a literal continued on the next line keeps its kind (as in the server, whereas psql
  * scans line by line and forgets it); a last statement without its semicolon is an error; variables are not replaced;
- * a changed `standard_conforming_strings` counts from the next statement on, SET LOCAL as SET, and neither a function
+ * a changed `standard_conforming_strings` or `client_encoding` counts from the next statement on, SET LOCAL as SET, and neither a function
  * nor a ROLLBACK is seen to change it (psql is told by the server).
  *
  * Iterate what `push` returns to its end before the next call. After a LexError the lexer is of no further use.
@@ -183,6 +184,8 @@ export class Lexer {
   #parenDepth = 0;
   #beginDepth = 0;
   #standardStrings = true;
+  /** Of the client encoding, where the second byte of a character may be an ASCII one. */
+  #firstBytes: FirstBytes | undefined;
   #toc: string | undefined;
   #copyStatement: Buffer = EMPTY;
   #rowBegins = true;
@@ -390,14 +393,15 @@ export class Lexer {
 
   #statement(): Token | undefined {
     const window = this.#window;
+    const firstBytes = this.#firstBytes;
     let at = this.#at;
     while (at < window.length) {
       const byte = window[at] as number;
       if (!isIn(SPECIAL, byte)) {
         at++;
       } else if (isIn(IDENT_START, byte)) {
-        const end = runEnd(IDENT_CONT, window, at + 1);
-        if (end === window.length) return this.#starve(at);
+        const end = firstBytes ? pairsEnd(IDENT_CONT, firstBytes, window, at) : runEnd(IDENT_CONT, window, at + 1);
+        if (end >= window.length) return this.#starve(at);
         if (end === at + 1 && this.#prefixed(at)) return;
         this.#word(at, end);
         at = end;
@@ -444,7 +448,7 @@ export class Lexer {
     const offset = this.#offsetOf(this.#begun);
     const copy = this.#lead === 'copyRows';
     if (copy) this.#copyStatement = bytes;
-    this.#standardStrings = standardStringsAfter(bytes) ?? this.#standardStrings;
+    this.#follow(bytes);
     this.#at = at + 1;
     this.#begun = -1;
     this.#state = copy ? this.#restOfCopyLine : this.#between;
@@ -457,6 +461,15 @@ export class Lexer {
       toc: this.#toc,
       copy,
     };
+  }
+
+  #follow(statement: Buffer): void {
+    const initial = (statement[0] as number) | 0x20;
+    if (initial !== LETTER_S && initial !== LETTER_R && initial !== LETTER_D) return;
+    const text = statement.toString('latin1').replace(/--[^\r\n]*/g, '');
+    this.#standardStrings = standardStringsAfter(text) ?? this.#standardStrings;
+    const encoding = clientEncodingAfter(text);
+    if (encoding !== undefined) this.#firstBytes = firstBytesOf(encoding);
   }
 
   /** {identifier}: the words of a CREATE FUNCTION count its BEGIN ... END blocks and, in those, CASE ... END. */
@@ -510,8 +523,9 @@ export class Lexer {
   /** {dolqdelim}, {dolqfailed}, {param}. True when a dollar quote is opened, or cannot be told yet. */
   #dollar(at: number): boolean {
     const window = this.#window;
-    const end = isIn(IDENT_START, window[at + 1]) ? runEnd(TAG_CONT, window, at + 2) : at + 1;
-    if (end === window.length) {
+    const firstBytes = this.#firstBytes ?? NONE;
+    const end = isIn(IDENT_START, window[at + 1]) ? pairsEnd(TAG_CONT, firstBytes, window, at + 1) : at + 1;
+    if (end >= window.length) {
       this.#starve(at);
       return true;
     }
@@ -547,9 +561,11 @@ export class Lexer {
   /** <xe> */
   #escapeString(): undefined {
     const window = this.#window;
+    const firstBytes = this.#firstBytes;
     let at = this.#at;
     while (at < window.length && window[at] !== QUOTE) {
-      if (window[at] === BACKSLASH && ++at === window.length) return this.#starve(at - 1);
+      if (firstBytes?.[window[at] as number]) at++;
+      else if (window[at] === BACKSLASH && ++at === window.length) return this.#starve(at - 1);
       at++;
     }
     if (at === window.length) this.#at = at;
@@ -797,6 +813,13 @@ function runEnd(set: number, bytes: Buffer, at: number): number {
   return end;
 }
 
+/** The same, where a character that begins with one of `firstBytes` has two; it may be one behind the last byte. */
+function pairsEnd(set: number, firstBytes: FirstBytes, bytes: Buffer, at: number): number {
+  let end = at;
+  while (end < bytes.length && isIn(set, bytes[end])) end += firstBytes[bytes[end] as number] ? 2 : 1;
+  return end;
+}
+
 /** As Buffer.indexOf, whose call costs more than looking at the first bytes here: most literals are short. */
 function indexOf(byte: number, bytes: Buffer, from: number): number {
   const near = Math.min(from + 32, bytes.length);
@@ -843,19 +866,52 @@ function ofTable(copy: Buffer): string {
   return table ? ` of ${table}` : '';
 }
 
-const SETTING = 'standard_conforming_strings';
-const SET = new RegExp(`^set\\s+(?:(?:session|local)\\s+)?"?${SETTING}"?\\s*(?:=|\\bto\\b)\\s*(\\S+)\\s*$`, 'i');
-const SET_CONFIG = new RegExp(`\\bset_config\\s*\\(\\s*'${SETTING}'\\s*,\\s*('[^']*')`, 'i');
-const RESET = new RegExp(`^(?:reset\\s+(?:all|"?${SETTING}"?)|discard\\s+all)\\s*$`, 'i');
+const STANDARD_STRINGS = settingPatterns('standard_conforming_strings');
+const CLIENT_ENCODING = settingPatterns('client_encoding');
 
-/** What the statement sets standard_conforming_strings to; undefined when it leaves it alone. */
-function standardStringsAfter(statement: Buffer): boolean | undefined {
-  const initial = (statement[0] as number) | 0x20;
-  if (initial !== LETTER_S && initial !== LETTER_R && initial !== LETTER_D) return undefined;
-  const text = statement.toString('latin1').replace(/--[^\r\n]*/g, '');
-  if (RESET.test(text)) return true;
-  const [, value] = SET.exec(text) ?? SET_CONFIG.exec(text) ?? [];
-  return value === undefined ? undefined : booleanOf(value.replace(/^(['"])(.*)\1$/, '$2').toLowerCase());
+function settingPatterns(name: string): { readonly set: RegExp; readonly setConfig: RegExp; readonly reset: RegExp } {
+  return {
+    set: new RegExp(`^set\\s+(?:(?:session|local)\\s+)?"?${name}"?\\s*(?:=|\\bto\\b)\\s*(\\S+)\\s*$`, 'i'),
+    setConfig: new RegExp(`\\bset_config\\s*\\(\\s*'${name}'\\s*,\\s*('[^']*')`, 'i'),
+    reset: new RegExp(`^(?:reset\\s+(?:all|"?${name}"?)|discard\\s+all)\\s*$`, 'i'),
+  };
+}
+
+/** What the statement sets; undefined when it leaves it alone. */
+function settingAfter(statement: string, { set, setConfig, reset }: typeof CLIENT_ENCODING): string | undefined {
+  if (reset.test(statement)) return 'default';
+  const [, value] = set.exec(statement) ?? setConfig.exec(statement) ?? [];
+  return value?.replace(/^(['"])(.*)\1$/, '$2').toLowerCase();
+}
+
+function standardStringsAfter(statement: string): boolean | undefined {
+  const value = settingAfter(statement, STANDARD_STRINGS);
+  return value === undefined ? undefined : booleanOf(value);
+}
+
+const SET_NAMES = /^set\s+(?:(?:session|local)\s+)?names\s+(\S+)\s*$/i;
+
+function clientEncodingAfter(statement: string): string | undefined {
+  const named = SET_NAMES.exec(statement)?.[1];
+  return settingAfter(named === undefined ? statement : `SET client_encoding TO ${named}`, CLIENT_ENCODING);
+}
+
+/** By byte: 1 for the first one of a character with two. Those of GB18030 with four are two such pairs. */
+type FirstBytes = Uint8Array;
+
+const NONE: FirstBytes = new Uint8Array(256);
+/** The encodings of encnames.c that clients have and servers have not, but for JOHAB, and their other names. */
+const SHIFT_JIS = /^(sjis|shiftjis|mskanji|win(dows)?932|shiftjis2004)$/;
+const TWO_BYTES = /^(big5|gbk|uhc|gb18030|win(dows)?(936|949|950))$/;
+
+/** wchar.c: pg_sjis_mblen, pg_big5_mblen and the like. */
+function firstBytesOf(encoding: string): FirstBytes | undefined {
+  const name = encoding.replace(/[^a-z0-9]/g, '');
+  if (!SHIFT_JIS.test(name) && !TWO_BYTES.test(name)) return undefined;
+  // Katakana of half the width take one byte.
+  return Uint8Array.from({ length: 256 }, (_, byte) =>
+    byte < 0x80 || (SHIFT_JIS.test(name) && byte >= 0xa1 && byte <= 0xdf) ? 0 : 1,
+  );
 }
 
 /** parse_bool of the server, which also takes what the words begin with. */

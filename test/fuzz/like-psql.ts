@@ -36,6 +36,7 @@ const EXCLUDED: readonly [why: string, where: RegExp][] = [
     'a literal that is continued on the next line keeps its kind',
     /^(?=[\s\S]*(?:[eE]'|= off;))[\s\S]*'[ \t\f\r]*(?:--[^\n\r]*)?[\r\n](?:\s|--[^\n\r]*[\r\n])*'/,
   ],
+  ['the server that records tells psql of no other encoding', /client_encoding[^\0]*SJIS[^\0]*[\x80-\xff]/],
   [
     'only plain forms of it are understood by the server that records',
     /standard_conforming_strings(?! = (?:on|off);(?:\r?\n|$))|(?<!(?:^|\n)SET )standard_conforming_strings|SET standard_conforming_strings[^\0]*\\/,

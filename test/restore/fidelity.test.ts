@@ -66,6 +66,15 @@ $ä$;
 CREATE VIEW "öffnen" AS SELECT a, 'ÿ'::text AS "ÿ" FROM "größe";
 `;
 
+/** With `text` wherever a character may stand. */
+const trailing = (text: string) => `
+CREATE TABLE "${text}" ("${text}" text DEFAULT '${text}');
+COMMENT ON TABLE "${text}" IS '${text}\\';
+INSERT INTO "${text}" VALUES ('${text}'), (E'${text}\\n${text}\\t\\\\'), ('${text}\\'), ('\\.');
+CREATE FUNCTION "f${text}"() RETURNS text LANGUAGE sql AS $$ SELECT E'${text}\\n;${text}'; $$;
+CREATE VIEW "v${text}" AS SELECT '${text}\\'::text AS "${text}";
+`;
+
 /** What its owner, a superuser, may give to functions. */
 const OF_SUPERUSER = `
 CREATE FUNCTION sealed() RETURNS int LANGUAGE sql LEAKPROOF RETURN 1;
@@ -381,6 +390,27 @@ describeHere('a replica is what psql makes of the same file', () => {
 
   test('in another encoding', async () => {
     await expectFaithful(await sourceAccess.dump('--dbname=small', '--encoding=LATIN1'));
+  });
+
+  test.each([
+    ['SJIS', '表ソ能ｱ', '--inserts'],
+    ['BIG5', '功許蓋', '--disable-dollar-quoting'],
+    ['GB18030', '誠乗🐘', '--column-inserts'],
+  ])('in %s, where the second byte of a character may be a backslash', async (encoding, text, option) => {
+    const database = encoding.toLowerCase();
+    await sourceAccess.query(`CREATE DATABASE ${database} OWNER ${USER}`);
+    await sourceAccess.psql(
+      [`--dbname=${database}`, `--command=SET ROLE ${USER}`, '--file=-'],
+      Buffer.from(trailing(text)),
+    );
+    const byHand = `INSERT INTO public."${text}" VALUES (E'${text}'), (E'${text}\\\\''${text};'); CREATE TABLE public.${text}2 ();\n`;
+    // Not by pg_dump, for which the names of all roles would have to be in the encoding, too.
+    const dump = (await sourceAccess.dump(`--dbname=${database}`, '--no-owner', option)).toString();
+    const script = dump
+      .replace("client_encoding = 'UTF8'", `client_encoding = '${encoding}'`)
+      .replace('--\n-- PostgreSQL database dump complete', `${byHand}$&`);
+    const { rows } = await sourceAccess.query(`SELECT convert_to($script$${script}$script$, '${encoding}') AS script`);
+    await expectFaithful(rows[0].script, { ownerless: true });
   });
 
   test.each(['', '--inserts'])('with the line ends of Windows %s', async (options) => {

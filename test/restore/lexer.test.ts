@@ -442,6 +442,42 @@ describe('the lexer follows standard_conforming_strings', () => {
   });
 });
 
+describe('the lexer follows client_encoding', () => {
+  /** 0x95 0x5c is one character of SJIS, 0xb1 is another. */
+  const STATEMENTS = ["SELECT E'\x95\\'", "SELECT \x95\\e'\\', \"\x95\\\", E'\xb1\\';'", 'SELECT $\x95\\$;$\x95\\$'];
+  const script = (setting: string) => Buffer.from(`${[setting, ...STATEMENTS].join('; ')};`, 'latin1');
+  const split = (setting: string, chunkBytes?: number) =>
+    lex(script(setting), chunkBytes).tokens.map((token) => ('bytes' in token ? token.bytes.toString('latin1') : ''));
+
+  test.each([
+    "SET client_encoding = 'SJIS'",
+    'set names shift_jis_2004',
+    "SET SESSION NAMES 'Windows-932'",
+    "SELECT pg_catalog.set_config('client_encoding', 'mskanji', false)",
+  ])('after %s, a backslash may be the second byte of a character', (setting) => {
+    for (const chunkBytes of [1, 2, 3, undefined]) {
+      expect(split(setting, chunkBytes)).toEqual([setting, ...STATEMENTS]);
+    }
+  });
+
+  test.each([
+    "SET client_encoding = 'LATIN1'",
+    "SET client_encoding = 'SJIS'; RESET ALL",
+    "SET NAMES 'SJIS'; SET client_encoding TO DEFAULT",
+  ])('after %s, it is none', (setting) => {
+    expect(lex(script(setting)).error?.reason).toBe('META_COMMAND_INSIDE_STATEMENT');
+  });
+
+  test.each(['BIG5', 'WIN950', 'GBK', 'WIN936', 'UHC', 'Windows949', 'GB18030'])(
+    'in %s, every byte beyond ASCII is the first of two',
+    (encoding) => {
+      expect(
+        lex(Buffer.from(`SET NAMES '${encoding}'; SELECT E'\xb1\\'; SELECT E'\xb1\\\\\\';`, 'latin1')).tokens,
+      ).toHaveLength(3);
+    },
+  );
+});
+
 describe('the comments of pg_dump', () => {
   const HEADER =
     '--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.2 (Debian 15.2-1.pgdg110+1)\n-- Dumped by pg_dump version 17beta1\n';
