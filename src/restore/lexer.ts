@@ -1,4 +1,41 @@
 import { isUtf8 } from 'node:buffer';
+import {
+  AMPERSAND,
+  BACKSLASH,
+  BLANK,
+  CLOSE_PAREN,
+  CR,
+  DASH,
+  DIGIT,
+  DOLLAR,
+  DOUBLE_QUOTE,
+  type FirstBytes,
+  IDENT_CONT,
+  IDENT_START,
+  indexOf,
+  isIn,
+  LETTER_B,
+  LETTER_C,
+  LETTER_E,
+  LETTER_U,
+  LETTER_X,
+  LF,
+  lineEnd,
+  numberEnd,
+  OPEN_PAREN,
+  pairsEnd,
+  QUOTE,
+  runEnd,
+  SEMICOLON,
+  SLASH,
+  SPECIAL,
+  STAR,
+  TAG_CONT,
+} from './bytes.js';
+import { Comments, type DumpHeader } from './comments.js';
+import { markerLength, rowsEnd } from './copy-rows.js';
+import { Settings } from './settings.js';
+import { Window } from './window.js';
 
 /**
  * What a script consists of. Lines are 1-based; offsets are bytes from the start of the file, `endOffset` is the first
@@ -24,17 +61,6 @@ export type Token =
   /** A psql command. `text` is the line from the backslash on, without its newline: `\connect shop`. */
   | { kind: 'meta'; command: string; text: string; line: number; endOffset: number };
 
-/** What pg_dump says about itself in comments, as far as the file has been read. Versions as in "15.2", "17beta1". */
-export interface DumpHeader {
-  isPgDump: boolean;
-  /** Written by pg_dumpall. */
-  isCluster: boolean;
-  serverVersion?: string;
-  dumpVersion?: string;
-  /** The closing comment has been seen, and no further dump has begun after it. */
-  complete: boolean;
-}
-
 export type LexErrorReason = 'CUT_OFF' | 'META_COMMAND_INSIDE_STATEMENT' | 'STATEMENT_TOO_LONG' | 'TEXT_AFTER_COPY';
 
 /** The file is no script that could be run to its end. `message` names what is wrong and where, `line` is 1-based. */
@@ -50,62 +76,14 @@ export class LexError extends Error {
   }
 }
 
-const LF = 0x0a;
-const CR = 0x0d;
-const DOUBLE_QUOTE = 0x22;
-const DOLLAR = 0x24;
-const AMPERSAND = 0x26;
-const QUOTE = 0x27;
-const OPEN_PAREN = 0x28;
-const CLOSE_PAREN = 0x29;
-const STAR = 0x2a;
-const PLUS = 0x2b;
-const DASH = 0x2d;
-const DOT = 0x2e;
-const SLASH = 0x2f;
-const SEMICOLON = 0x3b;
-const BACKSLASH = 0x5c;
-
-/** Letters in lower case, to compare with `byte | 0x20`. */
-const LETTER_B = 0x62;
-const LETTER_C = 0x63;
-const LETTER_D = 0x64;
-const LETTER_E = 0x65;
-const LETTER_R = 0x72;
-const LETTER_S = 0x73;
-const LETTER_U = 0x75;
-const LETTER_X = 0x78;
-
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const EMPTY = Buffer.alloc(0);
+const NONE: FirstBytes = new Uint8Array(256);
 const NEWLINE = Buffer.from('\n');
-const MARKER_ON_NEW_LINE = Buffer.from('\n\\.');
 
 /** Longer comment lines are no table of contents entries. */
 const MAX_TOC_BYTES = 64 * 1024;
 const MAX_STATEMENT_BYTES = 256 * 1024 * 1024;
-
-/** What a byte may begin or be part of: the character sets of psqlscan.l. */
-const BLANK = 1;
-const DIGIT = 2;
-const IDENT_START = 4;
-const IDENT_CONT = 8;
-/** `dolq_cont`: as `ident_cont`, without the dollar sign. */
-const TAG_CONT = 16;
-/** A byte at which the scanner of a statement has to look. */
-const SPECIAL = 32;
-
-const SETS = new Uint8Array(256);
-for (let byte = 0; byte < 256; byte++) SETS[byte] = setsOf(byte);
-
-function setsOf(byte: number): number {
-  const char = String.fromCharCode(byte);
-  if (/[ \t\n\r\f\v]/.test(char)) return BLANK;
-  if (/[A-Za-z_\x80-\xff]/.test(char)) return SPECIAL | IDENT_START | IDENT_CONT | TAG_CONT;
-  if (/[0-9]/.test(char)) return SPECIAL | DIGIT | IDENT_CONT | TAG_CONT;
-  if (char === '$') return SPECIAL | IDENT_CONT;
-  return /['"();\\/-]/.test(char) ? SPECIAL : 0;
-}
 
 /** How the words of a statement, outside of quotes, tell what it is. */
 type Lead =
@@ -140,32 +118,20 @@ const LONGEST_WORD = 'procedure'.length;
  *
  * It differs from psql on purpose: a literal continued on the next line keeps its kind (as in the server, whereas psql
  * scans line by line and forgets it); a last statement without its semicolon is an error; variables are not replaced;
- * a changed `standard_conforming_strings` or `client_encoding` counts from the next statement on, SET LOCAL as SET, and neither a function
- * nor a ROLLBACK is seen to change it (psql is told by the server).
+ * a changed `standard_conforming_strings` or `client_encoding` counts from the next statement on, SET LOCAL as SET, and
+ * neither a function nor a ROLLBACK is seen to change it (psql is told by the server).
  *
  * Iterate what `push` returns to its end before the next call. After a LexError the lexer is of no further use.
  */
 export class Lexer {
-  /** Grows as the comments of the file are read. */
-  readonly header: DumpHeader = { isPgDump: false, isCluster: false, complete: false };
+  readonly #comments = new Comments();
+  readonly #settings = new Settings();
+  readonly #input = new Window();
   readonly #maxStatementBytes: number;
-
-  /** The bytes that are still needed: from the beginning of the statement under way, or from `at`. */
-  #window: Buffer = EMPTY;
-  /** File offset of window[0]. */
-  #base = 0;
-  #received = 0;
   /** Window index of the next byte to scan. */
   #at = 0;
   /** A token at `at` is cut off: don't look again before there are so many bytes of it. */
   #wanted = 0;
-  /** Memory of our own behind the window, and how much of it is taken. */
-  #room: Buffer = EMPTY;
-  #taken = 0;
-
-  /** Newlines are counted up to the one at window index `newline` (the window's end: none is known). */
-  #lines = 1;
-  #newline = 0;
 
   /** Scans from `at`, and moves it on or starves. One method for each start condition of psqlscan.l. */
   #state: () => Token | undefined = this.#byteOrderMark;
@@ -183,10 +149,6 @@ export class Lexer {
   #lead: Lead = 'none';
   #parenDepth = 0;
   #beginDepth = 0;
-  #standardStrings = true;
-  /** Of the client encoding, where the second byte of a character may be an ASCII one. */
-  #firstBytes: FirstBytes | undefined;
-  #toc: string | undefined;
   #copyStatement: Buffer = EMPTY;
   #rowBegins = true;
 
@@ -194,19 +156,24 @@ export class Lexer {
     this.#maxStatementBytes = options.maxStatementBytes ?? MAX_STATEMENT_BYTES;
   }
 
+  /** Grows as the comments of the file are read. */
+  get header(): Readonly<DumpHeader> {
+    return this.#comments.header;
+  }
+
   /** How far the file has been scanned, in bytes. */
   get offset(): number {
-    return this.#offsetOf(this.#at);
+    return this.#input.offsetOf(this.#at);
   }
 
   /** The line at `offset`. */
   get line(): number {
-    return this.#lineOf(this.offset - this.#base);
+    return this.#input.lineOf(this.offset - this.#input.base);
   }
 
   /** The tokens that end in this chunk. The chunk must not be written to afterwards. Throws LexError. */
   push(chunk: Buffer): Generator<Token> {
-    this.#received += chunk.length;
+    this.#input.received += chunk.length;
     this.#take(chunk);
     return this.#run();
   }
@@ -221,13 +188,13 @@ export class Lexer {
   }
 
   *#run(): Generator<Token> {
-    if (this.#window.length - this.#at < this.#wanted) return;
+    if (this.#input.bytes.length - this.#at < this.#wanted) return;
     this.#wanted = 0;
-    while (this.#at < this.#window.length && this.#wanted === 0) {
+    while (this.#at < this.#input.bytes.length && this.#wanted === 0) {
       const token = this.#state();
       if (token) yield token;
     }
-    this.#refuseTooLong(this.#window.length - this.#keptFrom);
+    this.#refuseTooLong(this.#input.bytes.length - this.#keptFrom);
   }
 
   /**
@@ -236,7 +203,7 @@ export class Lexer {
    */
   #starve(at: number): undefined {
     this.#at = at;
-    this.#wanted = 2 * (this.#window.length - at);
+    this.#wanted = 2 * (this.#input.bytes.length - at);
   }
 
   get #keptFrom(): number {
@@ -246,64 +213,23 @@ export class Lexer {
   #take(chunk: Buffer): void {
     if (chunk.length === 0) return;
     const from = this.#keptFrom;
-    const kept = this.#window.length - from;
-    this.#lineOf(from);
-    const newlineKnown = this.#newline < this.#window.length;
-    if (kept === 0) {
-      this.#window = chunk;
-      this.#room = EMPTY;
-      this.#taken = 0;
-    } else {
-      this.#window = this.#append(from, chunk);
-    }
-    this.#base += from;
+    this.#input.slide(from, chunk);
     this.#at -= from;
     this.#opened -= from;
     this.#begun = Math.min(this.#begun, 0);
-    this.#newline = newlineKnown ? this.#newline - from : this.#nextNewline(kept);
-  }
-
-  /** Room is made by doubling, so that a long statement is copied only a few times. What has been handed out is left alone. */
-  #append(from: number, chunk: Buffer): Buffer {
-    const kept = this.#window.length - from;
-    if (this.#room.length - this.#taken < chunk.length) {
-      const needed = kept + chunk.length;
-      this.#room = Buffer.allocUnsafeSlow(kept > chunk.length ? 2 * needed : needed);
-      this.#taken = this.#window.copy(this.#room, 0, from);
-    }
-    this.#taken += chunk.copy(this.#room, this.#taken);
-    return this.#room.subarray(this.#taken - kept - chunk.length, this.#taken);
-  }
-
-  #offsetOf(index: number): number {
-    return Math.min(this.#base + index, this.#received);
-  }
-
-  /** Counts on from where it was last asked: never ask for an earlier line afterwards. */
-  #lineOf(index: number): number {
-    while (this.#newline < index) {
-      this.#lines++;
-      this.#newline = this.#nextNewline(this.#newline + 1);
-    }
-    return this.#lines;
-  }
-
-  #nextNewline(from: number): number {
-    const newline = this.#window.indexOf(LF, from);
-    return newline === -1 ? this.#window.length : newline;
   }
 
   // Between statements
 
   #byteOrderMark(): undefined {
-    const head = this.#window.subarray(0, BYTE_ORDER_MARK.length);
+    const head = this.#input.bytes.subarray(0, BYTE_ORDER_MARK.length);
     if (head.equals(BYTE_ORDER_MARK)) this.#at = head.length;
     else if (head.equals(BYTE_ORDER_MARK.subarray(0, head.length))) return this.#starve(0);
     this.#state = this.#between;
   }
 
   #between(): undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     let at = this.#at;
     while (at < window.length && (isIn(BLANK, window[at]) || window[at] === SEMICOLON)) at++;
     this.#at = at;
@@ -318,13 +244,13 @@ export class Lexer {
   }
 
   #commentOrStatement(): undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     const at = this.#at;
     if (at + 1 === window.length) return this.#starve(at);
     if (window[at] === DASH && window[at + 1] === DASH) {
       this.#state = this.#commentLine;
     } else if (window[at] === SLASH && window[at + 1] === STAR) {
-      this.#begunLine = this.#lineOf(at);
+      this.#begunLine = this.#input.lineOf(at);
       this.#openComment(at, this.#between);
     } else {
       this.#begin();
@@ -332,7 +258,7 @@ export class Lexer {
   }
 
   #commentLine(): undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     const at = this.#at;
     const end = lineEnd(window, at);
     if (end - at > MAX_TOC_BYTES) {
@@ -341,50 +267,30 @@ export class Lexer {
     } else if (end === window.length) {
       this.#starve(at);
     } else {
-      if (end - at > 2) this.#note(decode(window.subarray(at + 2, end)).trim());
+      if (end - at > 2) this.#comments.note(decode(window.subarray(at + 2, end)).trim());
       this.#at = end;
       this.#state = this.#between;
     }
   }
 
-  #note(comment: string): void {
-    const header = this.header;
-    if (parseToc(comment)) {
-      this.#toc = comment;
-    } else if (comment === 'PostgreSQL database dump') {
-      header.isPgDump = true;
-      header.complete = false;
-    } else if (comment === 'PostgreSQL database cluster dump') {
-      header.isCluster = true;
-      header.complete = false;
-    } else if (/^PostgreSQL database (?:cluster )?dump complete$/.test(comment)) {
-      header.complete = true;
-      this.#toc = undefined;
-    } else {
-      const [, by, version] = /^Dumped (from database|by pg_dump(?:all)?) version (\S+)/.exec(comment) ?? [];
-      if (by === 'from database') header.serverVersion = version;
-      else if (by) header.dumpVersion = version;
-    }
-  }
-
   #meta(): Token | undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     const at = this.#at;
     const end = window.indexOf(LF, at);
     if (end === -1) return this.#starve(at);
     const text = decode(window.subarray(at, end)).replace(/\r$/, '');
     const command = /^\\[^\s\\]*/.exec(text)?.[0] ?? text;
-    const line = this.#lineOf(at);
+    const line = this.#input.lineOf(at);
     this.#at = end + 1;
     this.#state = this.#between;
-    return { kind: 'meta', command, text, line, endOffset: this.#offsetOf(this.#at) };
+    return { kind: 'meta', command, text, line, endOffset: this.#input.offsetOf(this.#at) };
   }
 
   // Statements: the rules without a start condition, and those of each exclusive start condition
 
   #begin(): void {
     this.#begun = this.#at;
-    this.#begunLine = this.#lineOf(this.#at);
+    this.#begunLine = this.#input.lineOf(this.#at);
     this.#lead = 'none';
     this.#parenDepth = 0;
     this.#beginDepth = 0;
@@ -392,8 +298,8 @@ export class Lexer {
   }
 
   #statement(): Token | undefined {
-    const window = this.#window;
-    const firstBytes = this.#firstBytes;
+    const window = this.#input.bytes;
+    const firstBytes = this.#settings.firstBytes;
     let at = this.#at;
     while (at < window.length) {
       const byte = window[at] as number;
@@ -410,7 +316,7 @@ export class Lexer {
         if (end === window.length) return this.#starve(at);
         at = end;
       } else if (byte === QUOTE) {
-        return this.#openLiteral(this.#standardStrings ? this.#string : this.#escapeString, at, at + 1);
+        return this.#openLiteral(this.#settings.standardStrings ? this.#string : this.#escapeString, at, at + 1);
       } else if (byte === DOUBLE_QUOTE) {
         return this.#openLiteral(this.#quotedName, at, at + 1);
       } else if (byte === DOLLAR) {
@@ -444,11 +350,11 @@ export class Lexer {
 
   #finish(at: number): Token {
     this.#refuseTooLong(at - this.#begun);
-    const bytes = this.#window.subarray(this.#begun, at);
-    const offset = this.#offsetOf(this.#begun);
+    const bytes = this.#input.bytes.subarray(this.#begun, at);
+    const offset = this.#input.offsetOf(this.#begun);
     const copy = this.#lead === 'copyRows';
     if (copy) this.#copyStatement = bytes;
-    this.#follow(bytes);
+    this.#settings.follow(bytes);
     this.#at = at + 1;
     this.#begun = -1;
     this.#state = copy ? this.#restOfCopyLine : this.#between;
@@ -457,19 +363,10 @@ export class Lexer {
       bytes,
       line: this.#begunLine,
       offset,
-      endOffset: this.#offsetOf(this.#at),
-      toc: this.#toc,
+      endOffset: this.#input.offsetOf(this.#at),
+      toc: this.#comments.toc,
       copy,
     };
-  }
-
-  #follow(statement: Buffer): void {
-    const initial = (statement[0] as number) | 0x20;
-    if (initial !== LETTER_S && initial !== LETTER_R && initial !== LETTER_D) return;
-    const text = statement.toString('latin1').replace(/--[^\r\n]*/g, '');
-    this.#standardStrings = standardStringsAfter(text) ?? this.#standardStrings;
-    const encoding = clientEncodingAfter(text);
-    if (encoding !== undefined) this.#firstBytes = firstBytesOf(encoding);
   }
 
   /** {identifier}: the words of a CREATE FUNCTION count its BEGIN ... END blocks and, in those, CASE ... END. */
@@ -477,11 +374,11 @@ export class Lexer {
     const lead = from === this.#begun ? 'first' : this.#lead;
     if (lead === 'other' || lead === 'copyRows' || (lead === 'copy' && this.#parenDepth > 0)) return;
     // Most statements begin with other words than CREATE and COPY, and none of theirs need be read.
-    if (lead === 'first' && ((this.#window[from] as number) | 0x20) !== LETTER_C) {
+    if (lead === 'first' && ((this.#input.bytes[from] as number) | 0x20) !== LETTER_C) {
       this.#lead = 'other';
       return;
     }
-    const word = to - from > LONGEST_WORD ? '' : this.#window.toString('latin1', from, to).toLowerCase();
+    const word = to - from > LONGEST_WORD ? '' : this.#input.bytes.toString('latin1', from, to).toLowerCase();
     if (lead !== 'routine') {
       this.#lead = NEXT_LEAD[lead]?.get(word) ?? (lead === 'copy' ? 'copy' : 'other');
     } else if (this.#parenDepth === 0) {
@@ -504,7 +401,7 @@ export class Lexer {
 
   /** {xestart}, {xbstart}, {xhstart}, {xusstart}, {xuistart}. True when one is opened, or cannot be told yet. */
   #prefixed(at: number): boolean {
-    const window = this.#window;
+    const window = this.#input.bytes;
     const letter = (window[at] as number) | 0x20;
     if (window[at + 1] === QUOTE) {
       if (letter === LETTER_E) this.#openLiteral(this.#escapeString, at, at + 2);
@@ -522,8 +419,8 @@ export class Lexer {
 
   /** {dolqdelim}, {dolqfailed}, {param}. True when a dollar quote is opened, or cannot be told yet. */
   #dollar(at: number): boolean {
-    const window = this.#window;
-    const firstBytes = this.#firstBytes ?? NONE;
+    const window = this.#input.bytes;
+    const firstBytes = this.#settings.firstBytes ?? NONE;
     const end = isIn(IDENT_START, window[at + 1]) ? pairsEnd(TAG_CONT, firstBytes, window, at + 1) : at + 1;
     if (end >= window.length) {
       this.#starve(at);
@@ -537,7 +434,7 @@ export class Lexer {
 
   /** <xdolq> */
   #dollarQuoted(): undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     const at = this.#at;
     const dollarTag = this.#dollarTag;
     const end = window.indexOf(dollarTag, at);
@@ -548,8 +445,8 @@ export class Lexer {
 
   /** <xq>, <xus> */
   #string(): undefined {
-    const quote = indexOf(QUOTE, this.#window, this.#at);
-    if (quote === -1) this.#at = this.#window.length;
+    const quote = indexOf(QUOTE, this.#input.bytes, this.#at);
+    if (quote === -1) this.#at = this.#input.bytes.length;
     else this.#closeLiteral(quote);
   }
 
@@ -560,8 +457,8 @@ export class Lexer {
 
   /** <xe> */
   #escapeString(): undefined {
-    const window = this.#window;
-    const firstBytes = this.#firstBytes;
+    const window = this.#input.bytes;
+    const firstBytes = this.#settings.firstBytes;
     let at = this.#at;
     while (at < window.length && window[at] !== QUOTE) {
       if (firstBytes?.[window[at] as number]) at++;
@@ -574,7 +471,7 @@ export class Lexer {
 
   /** {xqdouble}, {quote} */
   #closeLiteral(quote: number): undefined {
-    const next = this.#window[quote + 1];
+    const next = this.#input.bytes[quote + 1];
     if (next === undefined) return this.#starve(quote);
     // Behind a bit string, a second quote begins another literal, of the usual kind.
     if (next === QUOTE && this.#state !== this.#bitString) {
@@ -588,7 +485,7 @@ export class Lexer {
 
   /** <xqs>: after white space and comments with a line break in them, a quote continues the literal. */
   #afterLiteral(): undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     let at = this.#at;
     let brokeLine = false;
     for (;;) {
@@ -609,7 +506,7 @@ export class Lexer {
 
   /** <xd>, <xui> */
   #quotedName(): undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     const at = this.#at;
     const quote = indexOf(DOUBLE_QUOTE, window, at);
     if (quote === -1) {
@@ -632,7 +529,7 @@ export class Lexer {
 
   /** <xc> */
   #blockComment(): undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     let at = this.#at;
     for (; at < window.length; at++) {
       const byte = window[at];
@@ -653,21 +550,21 @@ export class Lexer {
 
   /** {comment}, where its text is of no interest. */
   #lineComment(): undefined {
-    this.#at = lineEnd(this.#window, this.#at);
-    if (this.#at < this.#window.length) this.#state = this.#resumed;
+    this.#at = lineEnd(this.#input.bytes, this.#at);
+    if (this.#at < this.#input.bytes.length) this.#state = this.#resumed;
   }
 
   // COPY data
 
   #restOfCopyLine(): undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     let at = this.#at;
     while (isIn(BLANK, window[at]) && window[at] !== LF) at++;
     if (window[at] === DASH && window[at + 1] === DASH) at = lineEnd(window, at);
     if (window[at] === CR) at++;
     if (at >= window.length || (window[at] === DASH && at + 1 === window.length)) return this.#starve(this.#at);
     if (window[at] !== LF) {
-      const line = this.#lineOf(at);
+      const line = this.#input.lineOf(at);
       throw new LexError(
         'TEXT_AFTER_COPY',
         line,
@@ -675,62 +572,48 @@ export class Lexer {
       );
     }
     this.#at = at + 1;
-    this.#begunLine = this.#lineOf(this.#at);
+    this.#begunLine = this.#input.lineOf(this.#at);
     this.#rowBegins = true;
     this.#state = this.#copyRows;
   }
 
   #copyRows(): Token | undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     const at = this.#at;
-    const end = this.#rowsEnd();
+    const end = rowsEnd(window, at, this.#rowBegins);
     if (end === at) return this.#copyEnd();
-    const line = this.#lineOf(at);
-    const bytes = window.subarray(at, Math.min(end, this.#received - this.#base));
+    const line = this.#input.lineOf(at);
+    const bytes = window.subarray(at, Math.min(end, this.#input.received - this.#input.base));
     this.#at = end;
     this.#rowBegins = window[end - 1] === LF;
-    return bytes.length === 0 ? undefined : { kind: 'copyRows', bytes, line, endOffset: this.#offsetOf(end) };
-  }
-
-  /** Where the end marker, or what may become it, begins; else the end of the window. */
-  #rowsEnd(): number {
-    const window = this.#window;
-    const at = this.#at;
-    const last = window.length - 1;
-    if (this.#rowBegins && markerLength(window, at) !== 0) return at;
-    let newline = window.indexOf(MARKER_ON_NEW_LINE, at);
-    while (newline !== -1 && markerLength(window, newline + 1) === 0) {
-      newline = window.indexOf(MARKER_ON_NEW_LINE, newline + 1);
-    }
-    if (newline !== -1) return newline + 1;
-    return last > at && window[last] === BACKSLASH && window[last - 1] === LF ? last : window.length;
+    return bytes.length === 0 ? undefined : { kind: 'copyRows', bytes, line, endOffset: this.#input.offsetOf(end) };
   }
 
   #copyEnd(): Token | undefined {
-    const window = this.#window;
+    const window = this.#input.bytes;
     const at = this.#at;
     const length = markerLength(window, at);
     if (length === Number.POSITIVE_INFINITY) return this.#starve(at);
-    const line = this.#lineOf(at);
+    const line = this.#input.lineOf(at);
     this.#at = at + length;
     this.#state = this.#between;
-    return { kind: 'copyEnd', line, endOffset: this.#offsetOf(this.#at) };
+    return { kind: 'copyEnd', line, endOffset: this.#input.offsetOf(this.#at) };
   }
 
   // What is refused
 
   #refuseTooLong(length: number): void {
     if (length <= this.#maxStatementBytes) return;
-    const line = this.#begun === -1 ? this.#lineOf(this.#at) : this.#begunLine;
+    const line = this.#begun === -1 ? this.#input.lineOf(this.#at) : this.#begunLine;
     const limit = `${this.#maxStatementBytes / 1024 / 1024} MiB`;
     throw new LexError('STATEMENT_TOO_LONG', line, `the statement that begins at line ${line} is longer than ${limit}`);
   }
 
   #refuseMeta(at: number): undefined {
-    const text = decode(this.#window.subarray(at, at + 64));
+    const text = decode(this.#input.bytes.subarray(at, at + 64));
     if (text.length < 64 && !text.includes('\n')) return this.#starve(at);
     const command = /^\\[^\s\\]*/.exec(text)?.[0];
-    const line = this.#lineOf(at);
+    const line = this.#input.lineOf(at);
     throw new LexError(
       'META_COMMAND_INSIDE_STATEMENT',
       line,
@@ -749,7 +632,7 @@ export class Lexer {
     if (this.#begun === -1) return this.#cutOffAt(this.#begunLine, `inside a comment ${begins}`);
     const literal = this.#unclosed();
     if (!literal) return this.#cutOffAt(this.#begunLine, `in the middle of the statement ${begins}`);
-    const line = this.#begunLine + countNewlines(this.#window.subarray(this.#begun, this.#opened));
+    const line = this.#begunLine + countNewlines(this.#input.bytes.subarray(this.#begun, this.#opened));
     return this.#cutOffAt(line, `inside ${literal} that begins at line ${line}, in the statement ${begins}`);
   }
 
@@ -767,87 +650,8 @@ export class Lexer {
   }
 }
 
-export interface TocEntry {
-  name: string;
-  /** As pg_dump writes it: "TABLE", "TABLE DATA", "FK CONSTRAINT". */
-  type: string;
-  /** Undefined for what lies in no schema. */
-  schema: string | undefined;
-  /** "Data for Name: ...": rows, not a definition. */
-  dataFor: boolean;
-}
-
-/**
- * Reads "Name: film; Type: TABLE; Schema: public; Owner: -", pg_dump's comment on what follows. A name may hold
- * anything but newlines; of what looks like a label, the last one is taken to be it.
- */
-export function parseToc(text: string): TocEntry | undefined {
-  // "Statistics for Name: ..." is written by pg_dump 18 and newer.
-  const [prefix, data] = /^(Data for |Statistics for )?Name: /.exec(text) ?? [];
-  const schema = text.lastIndexOf('; Schema: ');
-  const type = text.lastIndexOf('; Type: ', schema);
-  if (prefix === undefined || schema === -1 || type < prefix.length) return undefined;
-  const owner = text.indexOf('; Owner: ', schema);
-  const schemaName = text.slice(schema + '; Schema: '.length, owner === -1 ? undefined : owner);
-  return {
-    name: text.slice(prefix.length, type),
-    type: text.slice(type + '; Type: '.length, schema),
-    schema: schemaName === '-' ? undefined : schemaName,
-    dataFor: data === 'Data for ',
-  };
-}
-
 function leads(next: Record<string, Lead>): ReadonlyMap<string, Lead> {
   return new Map(Object.entries(next));
-}
-
-/** Looking `undefined` up in the table would make V8 compile every look-up for the worst: a third of the speed. */
-function isIn(set: number, byte: number | undefined): boolean {
-  return byte !== undefined && ((SETS[byte] as number) & set) !== 0;
-}
-
-/** Index of the first byte from `at` on that is not in the set. */
-function runEnd(set: number, bytes: Buffer, at: number): number {
-  let end = at;
-  while (end < bytes.length && isIn(set, bytes[end])) end++;
-  return end;
-}
-
-/** The same, where a character that begins with one of `firstBytes` has two; it may be one behind the last byte. */
-function pairsEnd(set: number, firstBytes: FirstBytes, bytes: Buffer, at: number): number {
-  let end = at;
-  while (end < bytes.length && isIn(set, bytes[end])) end += firstBytes[bytes[end] as number] ? 2 : 1;
-  return end;
-}
-
-/** As Buffer.indexOf, whose call costs more than looking at the first bytes here: most literals are short. */
-function indexOf(byte: number, bytes: Buffer, from: number): number {
-  const near = Math.min(from + 32, bytes.length);
-  for (let at = from; at < near; at++) if (bytes[at] === byte) return at;
-  return bytes.indexOf(byte, near);
-}
-
-/** {integer}, {integer_junk}, {realfail}: neither does the `e` of 1e5 begin a literal, nor the `-` of 1e-5 a comment. */
-function numberEnd(bytes: Buffer, at: number): number {
-  const end = runEnd(DIGIT, bytes, at);
-  if (!isIn(IDENT_START, bytes[end])) return end;
-  const isExponent = ((bytes[end] as number) | 0x20) === LETTER_E;
-  return isExponent && (bytes[end + 1] === DASH || bytes[end + 1] === PLUS) ? end + 2 : runEnd(IDENT_CONT, bytes, end);
-}
-
-function lineEnd(bytes: Buffer, at: number): number {
-  let end = at;
-  while (end < bytes.length && bytes[end] !== LF && bytes[end] !== CR) end++;
-  return end;
-}
-
-/** 0 when no end marker of COPY begins at `at`, infinite when the bytes end before that can be told. */
-function markerLength(bytes: Buffer, at: number): number {
-  if (bytes[at] !== BACKSLASH) return 0;
-  if (at + 1 < bytes.length && bytes[at + 1] !== DOT) return 0;
-  const end = bytes[at + 2] === CR ? at + 3 : at + 2;
-  if (end >= bytes.length) return Number.POSITIVE_INFINITY;
-  return bytes[end] === LF ? end + 1 - at : 0;
 }
 
 function countNewlines(bytes: Buffer): number {
@@ -864,61 +668,4 @@ function decode(bytes: Buffer): string {
 function ofTable(copy: Buffer): string {
   const [, table] = /^copy\s+((?:"(?:[^"]|"")*"|[^\s"(])+)/i.exec(decode(copy)) ?? [];
   return table ? ` of ${table}` : '';
-}
-
-const STANDARD_STRINGS = settingPatterns('standard_conforming_strings');
-const CLIENT_ENCODING = settingPatterns('client_encoding');
-
-function settingPatterns(name: string): { readonly set: RegExp; readonly setConfig: RegExp; readonly reset: RegExp } {
-  return {
-    set: new RegExp(`^set\\s+(?:(?:session|local)\\s+)?"?${name}"?\\s*(?:=|\\bto\\b)\\s*(\\S+)\\s*$`, 'i'),
-    setConfig: new RegExp(`\\bset_config\\s*\\(\\s*'${name}'\\s*,\\s*('[^']*')`, 'i'),
-    reset: new RegExp(`^(?:reset\\s+(?:all|"?${name}"?)|discard\\s+all)\\s*$`, 'i'),
-  };
-}
-
-/** What the statement sets; undefined when it leaves it alone. */
-function settingAfter(statement: string, { set, setConfig, reset }: typeof CLIENT_ENCODING): string | undefined {
-  if (reset.test(statement)) return 'default';
-  const [, value] = set.exec(statement) ?? setConfig.exec(statement) ?? [];
-  return value?.replace(/^(['"])(.*)\1$/, '$2').toLowerCase();
-}
-
-function standardStringsAfter(statement: string): boolean | undefined {
-  const value = settingAfter(statement, STANDARD_STRINGS);
-  return value === undefined ? undefined : booleanOf(value);
-}
-
-const SET_NAMES = /^set\s+(?:(?:session|local)\s+)?names\s+(\S+)\s*$/i;
-
-function clientEncodingAfter(statement: string): string | undefined {
-  const named = SET_NAMES.exec(statement)?.[1];
-  return settingAfter(named === undefined ? statement : `SET client_encoding TO ${named}`, CLIENT_ENCODING);
-}
-
-/** By byte: 1 for the first one of a character with two. Those of GB18030 with four are two such pairs. */
-type FirstBytes = Uint8Array;
-
-const NONE: FirstBytes = new Uint8Array(256);
-/** The encodings of encnames.c that clients have and servers have not, but for JOHAB, and their other names. */
-const SHIFT_JIS = /^(sjis|shiftjis|mskanji|win(dows)?932|shiftjis2004)$/;
-const TWO_BYTES = /^(big5|gbk|uhc|gb18030|win(dows)?(936|949|950))$/;
-
-/** wchar.c: pg_sjis_mblen, pg_big5_mblen and the like. */
-function firstBytesOf(encoding: string): FirstBytes | undefined {
-  const name = encoding.replace(/[^a-z0-9]/g, '');
-  if (!SHIFT_JIS.test(name) && !TWO_BYTES.test(name)) return undefined;
-  // Katakana of half the width take one byte.
-  return Uint8Array.from({ length: 256 }, (_, byte) =>
-    byte < 0x80 || (SHIFT_JIS.test(name) && byte >= 0xa1 && byte <= 0xdf) ? 0 : 1,
-  );
-}
-
-/** parse_bool of the server, which also takes what the words begin with. */
-function booleanOf(value: string): boolean | undefined {
-  if (value === '1' || value === 'default') return true;
-  if (value === '0') return false;
-  if (value === '' || value === 'o') return undefined;
-  if (['on', 'true', 'yes'].some((word) => word.startsWith(value))) return true;
-  return ['off', 'false', 'no'].some((word) => word.startsWith(value)) ? false : undefined;
 }

@@ -1,5 +1,6 @@
 import type { RestoreStep } from '../domain/replica.js';
-import { type DumpHeader, Lexer, parseToc, type Token } from './lexer.js';
+import { type DumpHeader, parseToc } from './comments.js';
+import { Lexer, type Token } from './lexer.js';
 import { Rows } from './rows.js';
 import type { Spool } from './spool.js';
 import { classify, type StatementKind } from './statement.js';

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { LexError, Lexer, parseToc, type Token } from '../../src/restore/lexer.js';
+import { parseToc } from '../../src/restore/comments.js';
+import { LexError, Lexer, type Token } from '../../src/restore/lexer.js';
 
 interface Lexed {
   tokens: Token[];
