@@ -66,6 +66,8 @@ export function serverSettings(options: {
     wal_level: 'minimal',
     max_wal_senders: 0,
     max_wal_size: '512MB',
+    // Until sealTenant.
+    autovacuum: 'off',
 
     timezone: 'UTC',
     log_timezone: 'UTC',

@@ -106,6 +106,9 @@ export async function sealTenant(admin: Admin, tenant: Tenant): Promise<TenantFa
   const { client, major } = admin;
   await repair(client, tenant);
   if (major >= 15) await client.query(`REVOKE ${SWITCH_TRIGGERS} FROM ${quote(tenant.user)}`);
+  // Switched off at boot, so as not to take the restore's place.
+  await client.query('ALTER SYSTEM SET autovacuum = on');
+  await client.query('SELECT pg_reload_conf()');
   return describeTenant(admin, tenant);
 }
 

@@ -1,23 +1,41 @@
 import pg from 'pg';
 import { messageOf } from '../domain/errors.js';
-import { namesOf } from './place.js';
+import { namesOf, relationName } from './place.js';
 import type { Report } from './report.js';
 import type { Session } from './session.js';
 
-/** All that has rows of its own; what is partitioned has none. */
-const RELATIONS = `
-SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')`;
-
+/** From so many bytes on, a relation is analysed by a sample. */
+export const LARGE_BYTES = 8 * 1024 * 1024;
+/** Instead of 100 (default_statistics_target): a tenth of the rows is read, which takes a tenth of the time. */
+const SAMPLE_TARGET = 10;
 /** Relations that one statement takes together. */
 export const MOST_ANALYZED_TOGETHER = 50;
 
+/** All that has rows of its own; what is partitioned has none. */
+const RELATIONS = `
+SELECT n.nspname, c.relname, pg_relation_size(c.oid) >= ${LARGE_BYTES}
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')`;
+
 /** The planner's statistics, which are no part of a dump. Resolves with what the server said when it refused. */
 export async function analyze(session: Session, relations: readonly string[]): Promise<unknown> {
-  const names = relations.map((relation) => namesOf(relation).map(pg.escapeIdentifier).join('.'));
-  return session.run(Buffer.from(`ANALYZE ${names.join(', ')}`)).then(
-    () => undefined,
-    (error) => error,
+  return refusal(session, `ANALYZE ${relations.map(quoted).join(', ')}`);
+}
+
+/**
+ * Rough statistics of a large relation at once. All its columns are named: PostgreSQL regards it as not yet analysed
+ * then (analyze.c, do_analyze_rel), and autovacuum does it in full later. Inside of the server, which knows how to write
+ * the columns whatever the script's encoding.
+ */
+export async function sample(session: Session, relation: string): Promise<unknown> {
+  const name = pg.escapeLiteral(quoted(relation));
+  return refusal(
+    session,
+    `DO $replichat$ BEGIN
+      SET LOCAL default_statistics_target = ${SAMPLE_TARGET};
+      EXECUTE (SELECT format('ANALYZE %s (%s)', ${name}, string_agg(quote_ident(attname), ', ')) FROM pg_attribute
+        WHERE attrelid = ${name}::regclass AND attnum > 0 AND NOT attisdropped);
+    END $replichat$`,
   );
 }
 
@@ -25,10 +43,14 @@ export async function analyze(session: Session, relations: readonly string[]): P
 export async function analyzeRest(session: Session, done: ReadonlySet<string>, report: Report): Promise<void> {
   await session.run(Buffer.from('RESET ALL'));
   await session.run(Buffer.from('RESET ROLE'));
-  const rows = await session.rows(RELATIONS);
-  const rest = rows.map((names) => JSON.stringify(names)).filter((relation) => !done.has(relation));
-  while (rest.length > 0) {
-    const together = rest.splice(0, MOST_ANALYZED_TOGETHER);
+  const small: string[] = [];
+  for (const [schema, name, isLarge] of await session.rows(RELATIONS)) {
+    const relation = relationName(schema as string, name as string);
+    if (done.has(relation)) continue;
+    if (isLarge !== 't' || (await sample(session, relation))) small.push(relation);
+  }
+  while (small.length > 0) {
+    const together = small.splice(0, MOST_ANALYZED_TOGETHER);
     if (!(await analyze(session, together))) continue;
     for (const relation of together) {
       const error = await analyze(session, [relation]);
@@ -37,4 +59,15 @@ export async function analyzeRest(session: Session, done: ReadonlySet<string>, r
       report.warn({ code: 'ANALYZE_FAILED', message, object: namesOf(relation).join('.') });
     }
   }
+}
+
+function quoted(relation: string): string {
+  return namesOf(relation).map(pg.escapeIdentifier).join('.');
+}
+
+function refusal(session: Session, statement: string): Promise<unknown> {
+  return session.run(Buffer.from(statement)).then(
+    () => undefined,
+    (error) => error,
+  );
 }

@@ -5,6 +5,8 @@ import type { Session } from './session.js';
 export interface Facts {
   /** Whether the order in which tables are loaded may make a difference to this one. */
   isOrdered(table: string): boolean;
+  /** It is an ordinary table, and has no row. */
+  isEmpty(table: string): boolean;
   /** Parents in the sense of inheritance and partitioning, and theirs. */
   ancestors(table: string): readonly string[];
   descendants(table: string): readonly string[];
@@ -40,6 +42,10 @@ WITH ${OWN}, used AS MATERIALIZED (
 SELECT n.nspname, c.relname FROM suspects s
 LEFT JOIN pg_class c ON c.oid = s.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE s.oid = 0 OR c.oid >= 16384`;
+
+const FILLED = `
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid >= 16384 AND (c.relkind IN ('p', 'f') OR c.relkind = 'r' AND pg_relation_size(c.oid) > 0)`;
 
 const INHERITANCE = `
 SELECT cn.nspname, c.relname, pn.nspname, p.relname FROM pg_inherits i
@@ -80,6 +86,8 @@ export async function readFacts(session: Session): Promise<Facts> {
     if (schema && name) ordered.add(relationName(schema, name));
     else allOrdered = true;
   }
+  const filled = new Set<string>();
+  for (const [schema, name] of await session.rows(FILLED)) filled.add(relationName(schema as string, name as string));
   const [parents, children] = [new Map<string, string[]>(), new Map<string, string[]>()];
   for (const [schema, name, parentSchema, parentName] of await session.rows(INHERITANCE)) {
     const child = relationName(schema as string, name as string);
@@ -103,6 +111,7 @@ export async function readFacts(session: Session): Promise<Facts> {
     },
     isOrdered: (table) =>
       allOrdered || ordered.has(table) || reachable(table, children).some((partition) => ordered.has(partition)),
+    isEmpty: (table) => !filled.has(table),
     ancestors: (table) => reachable(table, parents),
     descendants: (table) => reachable(table, children),
   };

@@ -25,6 +25,8 @@ export class Plan {
   /** Triggers, constraints or indexes have come since: what is known of inheritance holds, what is ordered may not. */
   #stale = false;
   #pastData = false;
+  /** Tables that have been given rows since the facts were read; undefined when they may be any. */
+  #filled: Set<string> | undefined = new Set();
 
   constructor(private readonly readFacts: () => Promise<Facts>) {}
 
@@ -37,6 +39,22 @@ export class Plan {
   /** Nothing so far forbids to leave the order from here on. */
   get movesFreely(): boolean {
     return !this.#inOrder && !this.#inTransaction;
+  }
+
+  /**
+   * Whether the table, which may be loaded out of its order, has no row yet and none but its own COPY brings any. Asked
+   * after `locksOf`, once.
+   */
+  fillsEmpty({ kind: { place } }: Statement): boolean {
+    const [facts, filled] = [this.#facts, this.#filled];
+    if (place?.of !== 'load' || !facts || !filled) return false;
+    const family = [place.table, ...facts.ancestors(place.table)];
+    const fills =
+      facts.isEmpty(place.table) &&
+      facts.descendants(place.table).length === 0 &&
+      !family.some((one) => filled.has(one));
+    filled.add(place.table);
+    return fills;
   }
 
   async locksOf(statement: Statement, isPgDump: boolean): Promise<readonly Lock[]> {
@@ -59,8 +77,12 @@ export class Plan {
     if (!this.#facts) {
       this.#facts = await this.readFacts();
       this.#stale = false;
+      this.#filled = new Set();
     }
-    if (place.of === 'load' && this.#facts.isOrdered(place.table)) return ALONE;
+    if (place.of === 'load' && this.#facts.isOrdered(place.table)) {
+      this.#filled = undefined;
+      return ALONE;
+    }
     if (place.of !== 'load') this.#pastData = this.#stale = true;
     if (place.of === 'refresh') return locksOfRefresh(place.view, this.#facts);
     return locksAt(place, this.#facts);
@@ -69,6 +91,8 @@ export class Plan {
   /** A statement in its order may change what has been found out. */
   #note({ kind, bytes }: Statement): void {
     if (kind.skip) return;
+    // By a trigger, it may fill any other table.
+    if (kind.place?.of === 'load') this.#filled = undefined;
     if (kind.session === 'other') this.#inOrder = true;
     if (kind.session === 'begin') this.#inTransaction = true;
     if (kind.session === 'end') this.#inTransaction = false;

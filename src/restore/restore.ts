@@ -262,11 +262,12 @@ class Restore {
         else await this.#add(new Build(locks, statement, this.#sizes, this.#report));
       } else {
         await flush();
-        const options = { moves: locks !== ALONE, runner, sizes: this.#sizes, report: this.#report };
+        const moves = locks !== ALONE;
+        const fillsEmpty = moves && plan.fillsEmpty(statement);
+        const options = { moves, fillsEmpty, runner, sizes: this.#sizes, report: this.#report };
         const task = new (unit.of === 'copy' ? CopyLoad : InsertLoad)(locks, statement, unit.rows, options);
         unit.rows.onPiece = () => this.#graph.reconsider();
-        if (locks !== ALONE && statement.kind.place?.of === 'load')
-          this.#loads.set(statement.kind.place.table, unit.rows);
+        if (moves && statement.kind.place?.of === 'load') this.#loads.set(statement.kind.place.table, unit.rows);
         await this.#add(task);
       }
     }

@@ -1,8 +1,10 @@
+import pg from 'pg';
 import type { RestoreStep } from '../domain/replica.js';
 import { Ahead } from './ahead.js';
-import { analyze } from './analyze.js';
+import { analyze, LARGE_BYTES, sample } from './analyze.js';
 import type { Lock, Task } from './graph.js';
 import { issueOfRows } from './issues.js';
+import { namesOf } from './place.js';
 import type { Report } from './report.js';
 import { HELD_BYTES, type Piece, type Rows } from './rows.js';
 import type { Runner } from './runner.js';
@@ -47,6 +49,8 @@ const SECONDS = {
 
 /** About as long as a round trip on a busy machine. */
 const SMALL_SECONDS = 0.005;
+/** Pieces that are worth more than that one session loads a table in a transaction of its own. */
+const WORTH_SHARING = 8;
 
 /** What is known of how much is in each table. Small ones cost what every table costs. */
 export class Sizes {
@@ -182,8 +186,9 @@ export class Analyze extends TimedTask implements RestoreTask {
   readonly estimate: number;
 
   constructor(
+    /** One large one, or several. */
     private readonly relations: readonly string[],
-    sizes: Sizes,
+    private readonly sizes: Sizes,
     private readonly analyzed: Set<string>,
   ) {
     super();
@@ -195,8 +200,10 @@ export class Analyze extends TimedTask implements RestoreTask {
 
   async run({ session }: Worker): Promise<void> {
     this.begin();
+    const [first = ''] = this.relations;
+    const isLarge = this.sizes.of(first).bytes >= LARGE_BYTES;
     // What fails is tried again, and told, when everything else is done.
-    const failed = await analyze(session, this.relations);
+    const failed = await (isLarge ? sample(session, first) : analyze(session, this.relations));
     if (!failed) for (const relation of this.relations) this.analyzed.add(relation);
   }
 }
@@ -216,6 +223,8 @@ export abstract class Load implements RestoreTask {
     private readonly options: {
       /** It leaves the file's order, and several sessions may load it. */
       readonly moves: boolean;
+      /** Nothing is in the table, and nothing else comes into it. */
+      readonly fillsEmpty: boolean;
       readonly runner: Runner;
       readonly sizes: Sizes;
       readonly report: Report;
@@ -280,12 +289,29 @@ export abstract class Load implements RestoreTask {
     for (let piece = await this.rows.take(); piece; piece = await this.rows.take()) this.rows.release(piece);
   }
 
+  protected get fillsEmpty(): boolean {
+    return this.options.fillsEmpty;
+  }
+
   protected get report(): Report {
     return this.options.report;
   }
 }
 
+/** The table is emptied and filled in one transaction. */
+interface FrozenCopy {
+  readonly truncate: Buffer;
+  readonly copy: Buffer;
+}
+
 export class CopyLoad extends Load {
+  /** While one session loads by itself, what is not shared. */
+  #frozen: Promise<void> | undefined;
+  /** Another session wants to help. */
+  #shared = false;
+  /** The table may have rows. */
+  #begun = false;
+
   get estimate(): number {
     const { table, byte, row } = SECONDS.load;
     return table + this.rows.bytes * byte + this.rows.lines * row;
@@ -295,24 +321,48 @@ export class CopyLoad extends Load {
     return this.rows.isSmall;
   }
 
+  override get wantsHelp(): boolean {
+    return super.wantsHelp && (!this.#frozen || this.rows.waiting >= WORTH_SHARING);
+  }
+
   protected async load(session: Session): Promise<void> {
-    const lines = new LineNumbers();
-    let piece: Piece | undefined;
-    try {
+    let piece = await this.rows.take();
+    if (this.rows.isSmall) return this.#copySmall(session, piece);
+    // Other sessions have taken them all.
+    if (!piece && this.rows.bytes > 0) return;
+    const frozen = this.#frozenStatement();
+    if (frozen && !this.#begun) {
+      this.#frozen = this.#copyFrozen(session, frozen, piece).finally(() => {
+        this.#frozen = undefined;
+      });
+      await this.#frozen;
       piece = await this.rows.take();
-      // Another session has taken them all.
-      if (!piece && this.rows.bytes > 0) return;
-      if (this.rows.isSmall) {
-        if (piece) lines.note(piece.line);
-        await session.copy(this.statement.bytes, piece?.held ?? Buffer.alloc(0));
-        this.loaded(this.rows.bytes);
-        return;
-      }
-      const copy = await session.startCopy(this.statement.bytes).catch((error) => {
-        if (piece) this.rows.release(piece);
+      if (!piece) return;
+    } else if (this.#frozen) {
+      this.#shared = true;
+      await this.#frozen;
+    }
+    this.#begun = true;
+    await this.#copy(session, this.statement.bytes, piece);
+  }
+
+  async #copySmall(session: Session, piece: Piece | undefined): Promise<void> {
+    const lines = new LineNumbers();
+    if (piece) lines.note(piece.line);
+    const copied = session.copy(this.statement.bytes, piece?.held ?? Buffer.alloc(0));
+    await copied.catch((error) => this.#failed(error, lines));
+    this.loaded(this.rows.bytes);
+  }
+
+  /** From that piece on, until there are no more or it is `enough`. */
+  async #copy(session: Session, statement: Buffer, first: Piece | undefined, enough = () => false): Promise<void> {
+    const lines = new LineNumbers();
+    try {
+      const copy = await session.startCopy(statement).catch((error) => {
+        if (first) this.rows.release(first);
         throw error;
       });
-      for (; piece; piece = await this.rows.take()) {
+      for (let piece = first; piece; piece = enough() ? undefined : await this.rows.take()) {
         lines.note(piece.line, piece.lines);
         for await (const chunk of this.rows.read(piece, CopyIn.HEADER_BYTES)) {
           await copy.write(chunk);
@@ -321,10 +371,43 @@ export class CopyLoad extends Load {
       }
       await copy.finish();
     } catch (error) {
-      const failed = issueOfRows(error, this.statement, (row) => lines.of(row));
-      this.report.failed(error, this.statement, failed);
-      await this.refuse();
+      await this.#failed(error, lines);
     }
+  }
+
+  async #failed(error: unknown, lines: LineNumbers): Promise<void> {
+    const failed = issueOfRows(error, this.statement, (row) => lines.of(row));
+    this.report.failed(error, this.statement, failed);
+    await this.refuse();
+  }
+
+  /**
+   * With FREEZE, the rows need neither be logged nor be looked at again by VACUUM, and index-only scans work at once.
+   * PostgreSQL wants the table to be emptied in the same transaction for that.
+   */
+  #frozenStatement(): FrozenCopy | undefined {
+    const { kind, bytes } = this.statement;
+    // The name of any other table is known in the script's encoding only.
+    if (!this.fillsEmpty || kind.place?.of !== 'load' || !/^[ -~]*$/.test(kind.place.table)) return undefined;
+    const text = bytes.toString('latin1').replace(/\s*;?\s*$/, '');
+    return {
+      truncate: Buffer.from(`TRUNCATE ONLY ${namesOf(kind.place.table).map(pg.escapeIdentifier).join('.')}`),
+      copy: Buffer.from(`${text}\nWITH (FREEZE)`, 'latin1'),
+    };
+  }
+
+  /** Resolves when the transaction has ended: other sessions may load then, and the table is emptied no more. */
+  async #copyFrozen(session: Session, statements: FrozenCopy, piece: Piece | undefined): Promise<void> {
+    this.#begun = true;
+    await session.run(Buffer.from('BEGIN'));
+    const isEmptied = await session.run(statements.truncate).then(
+      () => true,
+      () => false,
+    );
+    if (isEmptied) await this.#copy(session, statements.copy, piece, () => this.#shared);
+    // After an error, it rolls back.
+    await session.run(Buffer.from('COMMIT'));
+    if (!isEmptied) await this.#copy(session, this.statement.bytes, piece);
   }
 }
 
