@@ -157,7 +157,7 @@ export class Replichat {
 
   async #cpuSeconds(chatId: string): Promise<number> {
     const { docker } = this.options;
-    const [container] = await docker.listContainers({ filters: { label: [`${LABEL.chat}=${chatId}`] } });
+    const [container] = await docker.listContainers({ filters: { name: [chatId] } });
     if (!container) throw new BenchError('the container of the replica is gone');
     const { cpu_stats } = await docker.getContainer(container.Id).stats({ stream: false, 'one-shot': true });
     return cpu_stats.cpu_usage.total_usage / 1e9;

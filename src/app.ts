@@ -4,6 +4,7 @@ import type { Config } from './config.js';
 import { newId } from './domain/ids.js';
 import { DockerEngine } from './engines/docker.js';
 import { EmbeddedEngine } from './engines/embedded.js';
+import { WarmEngine } from './engines/warm.js';
 import { MemoryEventBus } from './events/memory.js';
 import type { Context } from './graphql/context.js';
 import { EXAMPLES } from './graphql/examples.js';
@@ -41,7 +42,9 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     releasers.push(() => store.close());
     const events = new MemoryEventBus();
     releasers.push(() => events.close());
-    const { engine, why } = await chooseEngine(config, instance, logger);
+    const { engine: chosen, why } = await chooseEngine(config, instance, logger);
+    const { warm: servers } = config.replica;
+    const engine = servers > 0 ? new WarmEngine(chosen, { servers, logger }) : chosen;
     releasers.push(() => engine.close());
     const replicas = new ReplicaService(store, events, engine, limitsOf(config), logger);
     releasers.push(() => replicas.close());

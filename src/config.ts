@@ -77,6 +77,11 @@ export const VARIABLES = {
   REPLICA_CPUS: variable('0', cpus, 'CPUs of one replica; 0 for no limit'),
   REPLICA_DISK: variable('20g', size, 'disk of one replica, temporary files and write-ahead log included'),
   REPLICA_TTL: variable('24h', duration, 'how long a replica lives after its last use; 0 for as long as the server'),
+  REPLICA_WARM: variable(
+    '1',
+    integer(0, 100),
+    'servers kept started for the next replicas, on top of MAX_REPLICAS; 0 for none',
+  ),
   RESTORE_TIMEOUT: variable('1h', timeout, 'how long a restore may take, the upload included'),
   MAX_REPLICAS: variable('20', integer(1, 10_000), 'replicas at a time'),
   MAX_SPOOL_BYTES: variable(
@@ -118,6 +123,7 @@ export interface Config {
     readonly cpus: number | undefined;
     readonly diskBytes: number;
     readonly ttlSeconds: number | null;
+    readonly warm: number;
   };
   readonly restoreTimeoutMs: number;
   readonly maxReplicas: number;
@@ -152,6 +158,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
       cpus: values.REPLICA_CPUS || undefined,
       diskBytes: values.REPLICA_DISK,
       ttlSeconds: values.REPLICA_TTL || null,
+      warm: values.REPLICA_WARM,
     }),
     restoreTimeoutMs: values.RESTORE_TIMEOUT * 1000,
     maxReplicas: values.MAX_REPLICAS,

@@ -57,6 +57,10 @@ export interface ReplicaEngine {
   readonly convertsArchives: boolean;
   /** Throws ENGINE_UNAVAILABLE, with the remedy, when no server could be provisioned now. */
   check(): Promise<void>;
+  /** Servers for major versions with the same answer are the same, and one may be had for the other. */
+  serverFor(majorVersion: number | undefined): string;
+  /** A server is likely to be asked for soon: what can be done ahead of it may be done now. */
+  expectUse?(): void;
   /**
    * Starts a server and resolves when it accepts connections. On failure and on abort nothing of it is left.
    * Throws ENGINE_UNAVAILABLE, or the signal's reason.
@@ -69,7 +73,8 @@ export interface ReplicaEngine {
 }
 
 export interface ProvisionRequest {
-  chatId: string;
+  /** Whom the server is for; undefined when it is started ahead of need. */
+  chatId: string | undefined;
   /** The major version of PostgreSQL that the database came from; undefined when the dump does not say. */
   majorVersion: number | undefined;
   signal: AbortSignal;
@@ -79,12 +84,14 @@ export interface ProvisionRequest {
 
 /** A running PostgreSQL server that belongs to nobody but us: no chat's role or database exists in it yet. */
 export interface ReplicaServer {
-  /** The container's or the process's name, for logs. */
+  /** The name with which the container or the process was started, for logs. */
   readonly id: string;
   /** The bootstrap superuser, and a maintenance database that never holds a chat's objects. */
   readonly admin: { readonly user: string; readonly password: string; readonly database: string };
   /** Cores that it may use. */
   readonly cpus: number;
+  /** Gives a server that was started ahead of need to a chat. Rejects when it does not run any more. */
+  assign(chatId: string): Promise<void>;
   /** A byte stream to the server's PostgreSQL port; destroying it ends the session. */
   open(): Promise<Duplex>;
   /**

@@ -15,6 +15,7 @@ const DEFAULTS: Config = {
     cpus: undefined,
     diskBytes: 20 * GiB,
     ttlSeconds: 86_400,
+    warm: 1,
   },
   restoreTimeoutMs: 3_600_000,
   maxReplicas: 20,

@@ -8,6 +8,9 @@ const MiB = 1024 * 1024;
 export const LABEL = {
   instance: 'replichat.instance',
   host: 'replichat.host',
+  /** As in ReplicaServer.id, whatever the container is called by now. */
+  server: 'replichat.server',
+  /** Not on a container that was started ahead of need: there the name says it. */
   chat: 'replichat.chat',
   /** In which temp folder that instance says that it lives. */
   presence: 'replichat.presence',
@@ -47,10 +50,15 @@ export interface ContainerSpec {
   name: string;
   image: string;
   instance: string;
-  chatId: string;
+  chatId: string | undefined;
   password: string;
   memoryBytes: number;
   cpus: number | undefined;
+}
+
+/** "replichat-warm-..." for whom it is not known yet, "replichat-CHAT-..." from then on. */
+export function containerName(chatId: string | undefined, id: string): string {
+  return `replichat-${chatId ?? 'warm'}-${id.slice(id.lastIndexOf('-') + 1)}`;
 }
 
 /** A server that nothing reaches but the Docker Engine, and that reaches nothing. */
@@ -69,7 +77,8 @@ export function containerOptions(spec: ContainerSpec): Dockerode.ContainerCreate
     Labels: {
       [LABEL.instance]: spec.instance,
       [LABEL.host]: hostname(),
-      [LABEL.chat]: spec.chatId,
+      [LABEL.server]: spec.name,
+      ...(spec.chatId === undefined ? {} : { [LABEL.chat]: spec.chatId }),
       [LABEL.presence]: presenceFolder(),
     },
     StopSignal: 'SIGQUIT',

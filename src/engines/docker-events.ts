@@ -11,8 +11,8 @@ interface DockerEvent {
 
 export interface EventHandlers {
   /** Docker says "die", Podman "died". */
-  exited(containerName: string): void;
-  outOfMemory(containerName: string): void;
+  exited(serverId: string): void;
+  outOfMemory(serverId: string): void;
   /** The stream of events was interrupted: whatever happened meanwhile was missed. */
   resumed(): void;
 }
@@ -43,9 +43,9 @@ export async function watchEvents(
 
 async function handle(events: Readable, handlers: EventHandlers): Promise<void> {
   for await (const event of jsonLines<DockerEvent>(events)) {
-    const name = event.Actor?.Attributes?.name;
-    if (!name) continue;
-    if (event.Action === 'oom') handlers.outOfMemory(name);
-    if (event.Action === 'die' || event.Action === 'died') handlers.exited(name);
+    const server = event.Actor?.Attributes?.[LABEL.server];
+    if (!server) continue;
+    if (event.Action === 'oom') handlers.outOfMemory(server);
+    if (event.Action === 'die' || event.Action === 'died') handlers.exited(server);
   }
 }

@@ -11,14 +11,16 @@ type Callback = (error?: Error | null) => void;
  */
 const UNIX_RELAY = `
 use strict; use Socket;
-my $left = shift; my $server;
+my ($left, $ahead) = @ARGV; my $server;
+sub opened { syswrite(STDERR, "open\\n") }
+if ($ahead) { opened(); my $stdin = ""; vec($stdin, 0, 1) = 1; select($stdin, undef, undef, undef) }
 for (;;) {
   socket($server, PF_UNIX, SOCK_STREAM, 0) or die $!;
   last if connect($server, sockaddr_un("${SOCKET_FOLDER}/.s.PGSQL.5432"));
   if ($left-- <= 0) { print STDERR "PostgreSQL does not listen\\n"; exit 1 }
   select(undef, undef, undef, 0.1);
 }
-syswrite(STDERR, "open\\n");
+opened() unless $ahead;
 sub carry {
   my ($from, $to) = @_;
   while (my $read = sysread($from, my $bytes, 131072)) {
@@ -36,10 +38,11 @@ waitpid $down, 0;
 
 /**
  * Runs in the container: waits for PostgreSQL's port ($1 tenths of a second), says so, and then carries bytes until
- * either side has closed. stdin is kept as descriptor 4 because a background job of bash would read /dev/null.
+ * either side has closed. With $2 the relay of Perl says so at once, and goes to PostgreSQL with the first byte. stdin is
+ * kept as descriptor 4 because a background job of bash would read /dev/null.
  */
 const RELAY = `
-command -v perl >/dev/null && exec perl -e "$2" "$1"
+command -v perl >/dev/null && exec perl -e "$3" "$1" "$2"
 left=$1
 until { exec 3<>/dev/tcp/127.0.0.1/5432; } 2>/dev/null; do
   ((left-- > 0)) || { echo 'PostgreSQL does not listen' >&2; exit 1; }
@@ -56,13 +59,16 @@ wait
 const OPENED = 'open\n';
 const STDERR_KEPT = 2_000;
 
-/** A byte stream to the PostgreSQL in a container that has no network. The signal ends the opening, not the stream. */
+/**
+ * A byte stream to the PostgreSQL in a container that has no network; one that is opened `ahead` may wait long for its
+ * first byte, where PostgreSQL would wait a minute for a password. The signal ends the opening, not the stream.
+ */
 export async function openRelay(
   container: Dockerode.Container,
-  { waitMs, signal }: { waitMs: number; signal: AbortSignal },
-): Promise<Duplex> {
+  { waitMs, ahead, signal }: { waitMs: number; ahead?: boolean; signal: AbortSignal },
+): Promise<ExecStream> {
   const exec = await container.exec({
-    Cmd: ['bash', '-c', RELAY, 'relay', String(Math.ceil(waitMs / 100)), UNIX_RELAY],
+    Cmd: ['bash', '-c', RELAY, 'relay', String(Math.ceil(waitMs / 100)), ahead ? '1' : '', UNIX_RELAY],
     AttachStdin: true,
     AttachStdout: true,
     AttachStderr: true,

@@ -5,13 +5,16 @@ import type { ReplicaServer, ServerStop } from '../ports.js';
 import { takeOver } from '../postgres/boot.js';
 import { abortable } from './abortable.js';
 import { convertArchive } from './docker-archive.js';
+import { containerName } from './docker-container.js';
 import { statusOf } from './docker-errors.js';
 import { textOf } from './docker-frames.js';
-import { execOutput, openRelay } from './docker-relay.js';
+import { type ExecStream, execOutput, openRelay } from './docker-relay.js';
 import { DISPOSED, outOfMemory, STOP_NOTICED_MS } from './server-stop.js';
 
 const CALL_TIMEOUT_MS = 60_000;
 const OPEN_TIMEOUT_MS = 15_000;
+/** A relay takes a tenth of a second: the administrator's, two of a restore and the first query's are there before. */
+const RELAYS_AHEAD = 4;
 const DRAIN_MS = 1_000;
 const REMOVE_ATTEMPTS = 6;
 const LOG_LINES = 20;
@@ -41,7 +44,9 @@ export class DockerServer implements ReplicaServer {
   readonly stopped: Promise<ServerStop>;
   // Private, so that a server which is logged or serialised does not tell its password.
   readonly #options: DockerServerOptions;
-  readonly #container: Dockerode.Container;
+  /** By its name until the Engine has told its id: the name changes when the server is assigned. */
+  #container: Dockerode.Container;
+  readonly #ahead: Promise<ExecStream>[] = [];
   readonly #streams = new Set<Duplex>();
   readonly #gone = new AbortController();
   #resolveStopped!: (stop: ServerStop) => void;
@@ -71,21 +76,42 @@ export class DockerServer implements ReplicaServer {
   async start(container: Dockerode.ContainerCreateOptions, signal: AbortSignal): Promise<void> {
     const { docker, startTimeoutMs } = this.#options;
     // Not the caller's signal: a call that is cut off would leave open whether the container exists.
-    await docker.createContainer({ ...container, abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+    this.#container = await docker.createContainer({
+      ...container,
+      abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+    });
     signal.throwIfAborted();
     await this.#container.start({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
-    const open = () => this.#open(startTimeoutMs);
-    await abortable(takeOver({ open, admin: this.admin }, signal), signal);
+    const open = () => this.#open({ waitMs: startTimeoutMs });
+    const takingOver = takeOver({ open, admin: this.admin }, signal);
+    for (let count = 0; count < RELAYS_AHEAD; count++) this.#openAhead();
+    await abortable(takingOver, signal);
   }
 
-  open(): Promise<Duplex> {
-    return this.#open(0);
-  }
-
-  async #open(waitMs: number): Promise<Duplex> {
+  /** Also when an event was missed. */
+  async assign(chatId: string): Promise<void> {
+    const abortSignal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+    const name = containerName(chatId, this.id);
+    await Promise.all([this.#container.rename({ name, abortSignal }), this.noticeExit(abortSignal)]);
     if (this.#stop) throw new Error(this.#stop.message);
-    const signal = AbortSignal.any([this.#gone.signal, AbortSignal.timeout(waitMs + OPEN_TIMEOUT_MS)]);
-    const stream = await openRelay(this.#container, { waitMs, signal });
+  }
+
+  async open(): Promise<Duplex> {
+    const ahead = await this.#ahead.shift()?.catch(() => undefined);
+    return ahead && !ahead.destroyed ? ahead : this.#open({ waitMs: 0 });
+  }
+
+  #openAhead(): void {
+    const opening = this.#open({ waitMs: 0, ahead: true });
+    // Flowing, it notices its end.
+    opening.then((stream) => stream.resume()).catch(() => {});
+    this.#ahead.push(opening);
+  }
+
+  async #open(options: { waitMs: number; ahead?: boolean }): Promise<ExecStream> {
+    if (this.#stop) throw new Error(this.#stop.message);
+    const signal = AbortSignal.any([this.#gone.signal, AbortSignal.timeout(options.waitMs + OPEN_TIMEOUT_MS)]);
+    const stream = await openRelay(this.#container, { ...options, signal });
     this.#streams.add(stream);
     stream.once('close', () => this.#streams.delete(stream));
     return stream;

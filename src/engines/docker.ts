@@ -6,7 +6,7 @@ import { newId } from '../domain/ids.js';
 import type { ProvisionRequest, ReplicaEngine, ReplicaServer } from '../ports.js';
 import { newAdmin } from '../postgres/boot.js';
 import { abortable } from './abortable.js';
-import { containerOptions, INCOMPLETE_IMAGE, LABEL } from './docker-container.js';
+import { containerName, containerOptions, INCOMPLETE_IMAGE, LABEL } from './docker-container.js';
 import { isUnreachable, reasonOf, statusOf, unavailable, unreachable } from './docker-errors.js';
 import { watchEvents } from './docker-events.js';
 import { ImageSource } from './docker-image.js';
@@ -64,7 +64,7 @@ export class DockerEngine implements ReplicaEngine {
 
   provision(request: ProvisionRequest): Promise<ReplicaServer> {
     return this.#fleet.run(request.signal, async (signal) => {
-      const image = this.#imageFor(request.majorVersion);
+      const image = this.serverFor(request.majorVersion);
       try {
         this.#watching ??= this.#watch();
         await this.#images.ensure(image, request.onProgress, signal).catch((error) => {
@@ -81,7 +81,8 @@ export class DockerEngine implements ReplicaEngine {
     });
   }
 
-  #imageFor(major: number | undefined): string {
+  /** The image. */
+  serverFor(major: number | undefined): string {
     const served = major === undefined ? this.#options.defaultMajor : Math.max(major, OLDEST_MAJOR);
     return this.#options.image.replaceAll('{major}', String(served));
   }
@@ -100,10 +101,10 @@ export class DockerEngine implements ReplicaEngine {
     return this.#cpus;
   }
 
-  #start(image: string, chatId: string, hostCpus: number, signal: AbortSignal): Promise<DockerServer> {
+  #start(image: string, chatId: string | undefined, hostCpus: number, signal: AbortSignal): Promise<DockerServer> {
     const { instance, memoryBytes, cpus, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const admin = newAdmin();
-    const name = `replichat-${chatId}-${newId()}`;
+    const name = containerName(chatId, newId());
     const server = new DockerServer({
       docker: this.#docker,
       name,
@@ -127,8 +128,8 @@ export class DockerEngine implements ReplicaEngine {
 
   #watch(): Promise<void> {
     const handlers = {
-      exited: (name: string) => void this.#fleet.get(name)?.noticeExit(),
-      outOfMemory: (name: string) => this.#fleet.get(name)?.noticeOutOfMemory(),
+      exited: (id: string) => void this.#fleet.get(id)?.noticeExit(),
+      outOfMemory: (id: string) => this.#fleet.get(id)?.noticeOutOfMemory(),
       resumed: () => {
         for (const server of this.#fleet.all()) void server.noticeExit();
       },
@@ -169,11 +170,9 @@ export class DockerEngine implements ReplicaEngine {
    * Its instance is gone, or it is ours and unknown: made by a call whose answer was lost. Whether the instance of
    * another temp folder lives cannot be told from here; what has ended by itself is of no use to anybody, though.
    */
-  async #isOrphan({ Names, Labels, State }: Dockerode.ContainerInfo): Promise<boolean> {
+  async #isOrphan({ Labels, State }: Dockerode.ContainerInfo): Promise<boolean> {
     const instance = Labels[LABEL.instance] ?? '';
-    if (instance === this.#options.instance) {
-      return !Names.some((name) => this.#fleet.get(name.replace(/^\//, '')));
-    }
+    if (instance === this.#options.instance) return !this.#fleet.get(Labels[LABEL.server] ?? '');
     if (Labels[LABEL.presence] !== presenceFolder()) return State === 'exited';
     return !(await isAlive(instance));
   }

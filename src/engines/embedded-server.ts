@@ -136,6 +136,10 @@ export class EmbeddedServer implements ReplicaServer {
     return child;
   }
 
+  async assign(): Promise<void> {
+    (await this.open()).destroy();
+  }
+
   async open(): Promise<Duplex> {
     if (this.#stop) throw new Error(this.#stop.message);
     const socket = connect(join(this.#options.folder, '.s.PGSQL.5432'));

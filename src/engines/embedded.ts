@@ -58,6 +58,10 @@ export class EmbeddedEngine implements ReplicaEngine {
     return this.#binaries;
   }
 
+  serverFor(): string {
+    return this.name;
+  }
+
   provision({ signal, onProgress }: ProvisionRequest): Promise<ReplicaServer> {
     return this.#fleet.run(signal, async (running) => {
       const binaries = await this.#findBinaries();

@@ -4,15 +4,17 @@ import pg from 'pg';
 import type { ReplicaServer } from '../ports.js';
 import { clientConfig } from './connect.js';
 
-/** The bootstrap superuser, and the maintenance database that never holds a chat's objects. */
-export const ADMIN = 'replichat_admin';
+/** The bootstrap superuser. */
+const ADMIN = 'replichat_admin';
+/** The empty database that initdb makes, until it is a chat's: making another takes longer than a small restore. */
+export const FRESH = 'replichat_fresh';
 
 const MiB = 1024 * 1024;
 const SCRAM_ITERATIONS = 4096;
 
 /** Known to this process only: what leaves it is its SCRAM verifier. */
 export function newAdmin(): ReplicaServer['admin'] {
-  return { user: ADMIN, password: randomBytes(32).toString('base64url'), database: ADMIN };
+  return { user: ADMIN, password: randomBytes(32).toString('base64url'), database: 'template1' };
 }
 
 /**
@@ -83,8 +85,7 @@ export function serverSettings(options: {
 }
 
 /**
- * Waits until a fresh server answers, and makes it ours: a chat's own database may well be called postgres, and nobody
- * but the admin has business in the databases that initdb made.
+ * Waits until a fresh server answers, and makes it ours: nobody but the admin has business in what is no chat's database.
  */
 export async function takeOver(server: Pick<ReplicaServer, 'open' | 'admin'>, signal: AbortSignal): Promise<void> {
   for (;;) {
@@ -99,12 +100,13 @@ export async function takeOver(server: Pick<ReplicaServer, 'open' | 'admin'>, si
 }
 
 async function prepare(server: Pick<ReplicaServer, 'open' | 'admin'>): Promise<void> {
-  const client = new pg.Client(clientConfig(server, { ...server.admin, database: 'template1' }));
+  const client = new pg.Client(clientConfig(server, server.admin));
   client.on('error', () => {});
   try {
     await client.connect();
-    await client.query(`ALTER DATABASE postgres RENAME TO ${ADMIN}`);
-    await client.query(`REVOKE CONNECT ON DATABASE ${ADMIN}, template1 FROM PUBLIC`);
+    await client.query(`ALTER DATABASE postgres RENAME TO ${FRESH}`);
+    await client.query(`COMMENT ON DATABASE ${FRESH} IS NULL`);
+    await client.query('REVOKE CONNECT ON DATABASE template1 FROM PUBLIC');
     // It has started, and said so; from here on RAISE LOG would write what a dump holds into its log.
     await client.query("ALTER SYSTEM SET log_min_messages = 'fatal'");
     await client.query('SELECT pg_reload_conf()');

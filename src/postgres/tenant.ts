@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import type { ReplicaServer } from '../ports.js';
-import { scramVerifier } from './boot.js';
+import { FRESH, scramVerifier } from './boot.js';
 import { clientConfig } from './connect.js';
 
 /** What the database is called right after the restore, while the chat's own one is written to. */
@@ -51,9 +51,12 @@ export async function createTenant(
   names: { user: string; database: string },
 ): Promise<Tenant> {
   const tenant = { ...names, password: randomBytes(24).toString('base64url') };
-  const role = quote(tenant.user);
-  await admin.client.query(`CREATE ROLE ${role} ${roleAttributes(tenant)} BYPASSRLS`);
-  await admin.client.query(`CREATE DATABASE ${quote(tenant.database)} OWNER ${role}`);
+  const [role, database] = [quote(tenant.user), quote(tenant.database)];
+  await admin.client.query(
+    `CREATE ROLE ${role} ${roleAttributes(tenant)} BYPASSRLS;
+     ALTER DATABASE ${FRESH} RENAME TO ${database};
+     ALTER DATABASE ${database} OWNER TO ${role}`,
+  );
   if (admin.major >= 15) {
     await admin.client.query(`GRANT ${SWITCH_TRIGGERS} TO ${role}`);
   } else {
@@ -180,12 +183,14 @@ export async function resetTenant(server: ReplicaServer, tenant: Tenant): Promis
 /** The role and its database let the chat in again, whatever it has done to them. */
 async function repair(client: pg.Client, tenant: Tenant): Promise<void> {
   const [role, database] = [quote(tenant.user), quote(tenant.database)];
-  await client.query(`ALTER ROLE ${role} ${roleAttributes(tenant)} NOBYPASSRLS`);
-  await client.query(`ALTER ROLE ${role} RESET ALL`);
-  await client.query(`ALTER ROLE ${role} IN DATABASE ${database} RESET ALL`);
-  await client.query(`ALTER DATABASE ${database} RESET ALL`);
-  await client.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false`);
-  await client.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${database} TO ${role}`);
+  await client.query(
+    `ALTER ROLE ${role} ${roleAttributes(tenant)} NOBYPASSRLS;
+     ALTER ROLE ${role} RESET ALL;
+     ALTER ROLE ${role} IN DATABASE ${database} RESET ALL;
+     ALTER DATABASE ${database} RESET ALL;
+     ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false;
+     GRANT CONNECT, TEMPORARY ON DATABASE ${database} TO ${role}`,
+  );
 }
 
 export interface TenantFacts {

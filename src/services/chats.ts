@@ -41,6 +41,7 @@ export class ChatService {
     validateChat({ ...details, password });
     const chat: Chat = { id: newId(), ...details, createdAt: new Date() };
     await this.store.addChat(chat, password);
+    this.replicas.expectUpload();
     return chat;
   }
 

@@ -122,6 +122,11 @@ export class ReplicaService {
     return this.store.replica(chatId);
   }
 
+  /** A dump is likely to come soon. */
+  expectUpload(): void {
+    if (!this.#closed) this.engine.expectUse?.();
+  }
+
   /**
    * Resolves with the QUEUED replica as soon as the file looks like a dump; the rest happens in the background.
    * Throws NOT_FOUND, CONFLICT, QUOTA_EXCEEDED, ENGINE_UNAVAILABLE or UNSUPPORTED_DUMP; then `file` is destroyed and
@@ -218,7 +223,10 @@ export class ReplicaService {
     };
     run()
       .catch((error) => logger.error({ err: error }, 'a replication did not end as it should'))
-      .finally(() => this.#leave(chat.id, job));
+      .finally(() => {
+        this.#leave(chat.id, job);
+        this.expectUpload();
+      });
   }
 
   async #announce(chatId: string, status: ReplicationStatus): Promise<void> {

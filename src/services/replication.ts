@@ -118,7 +118,8 @@ export class Replication {
       await this.#restore(upload, site, options);
       const { server, admin, tenant } = await site;
       const facts = await sealTenant(admin, tenant);
-      await admin.end();
+      // Nobody waits for the goodbye.
+      admin.end();
       signal.throwIfAborted();
       signal.removeEventListener('abort', stop);
       await keep({ server, tenant, facts });

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import pg from 'pg';
 import { newId } from '../../src/domain/ids.js';
 import type { ProvisionRequest, ReplicaEngine, ReplicaServer } from '../../src/ports.js';
+import { FRESH } from '../../src/postgres/boot.js';
 import { clientConfig } from '../../src/postgres/connect.js';
 
 export interface EngineUnderTest {
@@ -68,25 +69,24 @@ export function describeReplicaEngine(name: string, { available, create, remains
         await expect(client.connect()).rejects.toMatchObject({ code: '28P01' });
       });
 
-      test('has a maintenance database of its own, UTF-8, and none called postgres', async () => {
+      test('has an empty database for a chat, one to maintain it from, UTF-8, and none called postgres', async () => {
         const server = await shared();
         const client = await connect(server);
         const { rows } = await client.query(
           'SELECT datname, pg_encoding_to_char(encoding) AS encoding FROM pg_database ORDER BY 1',
         );
         expect(rows).toEqual(
-          [server.admin.database, 'template0', 'template1'].map((datname) => ({ datname, encoding: 'UTF8' })),
+          [FRESH, 'template0', server.admin.database].map((datname) => ({ datname, encoding: 'UTF8' })),
         );
       });
 
-      test('keeps everybody else out of the databases that are not theirs', async () => {
+      test('keeps everybody else out of the database that is not theirs', async () => {
         const server = await shared();
         const admin = await connect(server);
         await admin.query("CREATE ROLE somebody LOGIN PASSWORD 'secret'");
-        for (const database of [server.admin.database, 'template1']) {
-          const client = new pg.Client(clientConfig(server, { user: 'somebody', password: 'secret', database }));
-          await expect(client.connect()).rejects.toMatchObject({ code: '42501' });
-        }
+        const { database } = server.admin;
+        const client = new pg.Client(clientConfig(server, { user: 'somebody', password: 'secret', database }));
+        await expect(client.connect()).rejects.toMatchObject({ code: '42501' });
       });
 
       test('does not tell its password when it is serialised or inspected', async () => {

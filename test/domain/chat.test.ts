@@ -124,7 +124,7 @@ describe('validateChat', () => {
     ],
     ['template0', { database: 'template0' }, badDatabase('template0')],
     ['template1', { database: 'template1' }, badDatabase('template1')],
-    ["the replica's maintenance database", { database: 'replichat_admin' }, badDatabase('replichat_admin')],
+    ["the replica's database before it has this name", { database: 'replichat_fresh' }, badDatabase('replichat_fresh')],
     ["the replica's pristine copy", { database: 'replichat_pristine' }, badDatabase('replichat_pristine')],
     ['a long password', { password: 'p'.repeat(1025) }, 'password: has 1025 characters; at most 1024 are allowed'],
     ['a NUL in a password', { password: 'p\0' }, 'password: contains a NUL character; remove it'],

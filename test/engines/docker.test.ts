@@ -1,8 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, connect as netConnect, type Socket } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pipeline, Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import Dockerode from 'dockerode';
@@ -18,14 +17,12 @@ import { clientConfig } from '../../src/postgres/connect.js';
 import { describeReplicaEngine, request, until } from '../contracts/replica-engine.js';
 import { dump } from '../support/archives.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
+import { cuttable, localSocket } from '../support/wire.js';
 
 const MiB = 2 ** 20;
 const docker = new Dockerode();
 const available = await dockerAvailable();
 const image = available ? ((await testImage()) as string) : 'none';
-
-const host = process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock';
-const localSocket = host.startsWith('unix://') ? host.slice('unix://'.length) : undefined;
 
 function create(instance: string, options: Partial<DockerEngineOptions> = {}): DockerEngine {
   return new DockerEngine({
@@ -151,6 +148,7 @@ describeReplicaEngine('the Docker engine', { available, create, remains, dump })
       expect(Config.Labels).toMatchObject({
         'replichat.instance': instance,
         'replichat.host': hostname(),
+        'replichat.server': id,
         'replichat.chat': chatId,
       });
       expect(Name).toMatch(new RegExp(`^/?replichat-${chatId}-[0-9a-z]{20}$`));
@@ -158,9 +156,11 @@ describeReplicaEngine('the Docker engine', { available, create, remains, dump })
 
     test('keeps no process of a relay whose client or server has closed', async () => {
       const server = await shared();
+      const relays = async () => Number(await run(server, COUNT_RELAYS));
+      // What was opened ahead is used up first.
+      while ((await relays()) > 0) (await server.open()).destroy();
       const [polite, rude, ended] = [await connect(server), await connect(server), await connect(server)];
       const { rows } = await ended.query('SELECT pg_backend_pid() AS pid');
-      const relays = async () => Number(await run(server, COUNT_RELAYS));
       expect(await relays()).toBe(6);
       const closed = [polite, rude, ended].map((client) => new Promise((resolve) => client.once('end', resolve)));
       (rude as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
@@ -288,7 +288,7 @@ describeReplicaEngine('the Docker engine', { available, create, remains, dump })
 
   const overSocket = localSocket ? test : test.skip;
   overSocket('notices, when the Engine answers again, what it has missed', async () => {
-    const wire = await cuttable(localSocket as string);
+    const wire = await cuttable();
     const other = create(newId(), { docker: new Dockerode({ socketPath: wire.path }) });
     try {
       const server = await other.provision(request());
@@ -370,32 +370,6 @@ describeReplicaEngine('the Docker engine', { available, create, remains, dump })
     await server.dispose();
   });
 });
-
-/** A way to the Docker Engine that can be interrupted. */
-async function cuttable(target: string) {
-  const path = join(tmpdir(), `docker-${newId()}.sock`);
-  const open = new Set<Socket>();
-  let isCut = false;
-  const proxy = createServer((near) => {
-    if (isCut) return near.destroy();
-    const far = netConnect(target);
-    pipeline(near, far, near, () => {});
-    open.add(near);
-    near.once('close', () => open.delete(near));
-  });
-  await new Promise<void>((resolve) => proxy.listen(path, resolve));
-  return {
-    path,
-    cut: () => {
-      isCut = true;
-      for (const socket of open) socket.destroy();
-    },
-    mend: () => {
-      isCut = false;
-    },
-    close: () => new Promise((resolve) => proxy.close(resolve)),
-  };
-}
 
 const EACH_RELAY = `
 cd /proc

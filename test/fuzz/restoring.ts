@@ -15,6 +15,7 @@ import {
 } from '../../src/postgres/tenant.js';
 import { RestoreFailure } from '../../src/restore/issues.js';
 import { type RestoreTarget, restore } from '../../src/restore/restore.js';
+import { renewFresh } from '../support/fresh.js';
 import { cut } from './lexing.js';
 
 export interface RestoreVerdict {
@@ -94,6 +95,7 @@ export class Restores {
   async judge(file: Buffer, run: RestoreRun): Promise<RestoreVerdict> {
     this.#database++;
     const names = { user: `u${this.#database}`, database: `d${this.#database}` };
+    await renewFresh(this.administrator);
     const tenant = await createTenant(this.administrator, this.server, names);
     const roles = [tenant.user];
     try {

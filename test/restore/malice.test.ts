@@ -10,11 +10,13 @@ import { DockerEngine } from '../../src/engines/docker.js';
 import { textOf } from '../../src/engines/docker-frames.js';
 import { execOutput } from '../../src/engines/docker-relay.js';
 import type { ReplicaEngine, ReplicaServer } from '../../src/ports.js';
+import { Admin } from '../../src/postgres/tenant.js';
 import { classify } from '../../src/restore/statement.js';
 import { Replication } from '../../src/services/replication.js';
 import { type Status, startApp, type TestApp } from '../support/app.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
 import { eventually } from '../support/eventually.js';
+import { renewFresh } from '../support/fresh.js';
 
 /** Found in no place that a dump has no business in: the name of a file, a role, a text. */
 const CANARY = 'replichat_canary';
@@ -95,8 +97,8 @@ const ATTACKS: Record<string, readonly string[]> = {
     'create table pg_catalog.mine (a int)',
     'grant set on parameter log_statement to app',
     'create database mine',
-    'drop database replichat_admin',
-    'alter database replichat_admin rename to mine',
+    'drop database template1',
+    'alter database template1 rename to mine',
     'select pg_reload_conf()',
     'checkpoint',
     "select pg_create_physical_replication_slot('mine')",
@@ -217,12 +219,14 @@ describeHere('a malicious dump', () => {
   describe('with a command of psql', () => {
     let engine: DockerEngine;
     let server: ReplicaServer;
+    let admin: Admin;
 
     beforeAll(async () => {
       const image = (await testImage()) as string;
       engine = new DockerEngine({ instance: newId(), image, defaultMajor: 17, memoryBytes: 256 * MiB, logger });
       const signal = AbortSignal.timeout(60_000);
       server = await engine.provision({ chatId: newId(), majorVersion: undefined, signal, onProgress: () => {} });
+      admin = await Admin.connect(server);
     });
     afterAll(() => engine?.close());
 
@@ -237,7 +241,10 @@ describeHere('a malicious dump', () => {
         open: () => server.open(),
         dispose: async () => {},
       };
-      const provision = async () => kept;
+      const provision = async () => {
+        await renewFresh(admin);
+        return kept;
+      };
       const replication = new Replication(
         queued(chat.id, 0, new Date()),
         new AbortController(),
@@ -312,7 +319,7 @@ describeHere('a malicious dump', () => {
           select rolname from pg_roles where rolsuper and rolname <> 'replichat_admin' union all
           select name from pg_settings where name in ('log_statement', 'temp_file_limit') and source <> 'default'`;
         expect((await app.rows(chatId, query)).flat().sort()).toEqual(
-          ['app', 'replichat_admin', 'replichat_admin', 'shop', 'template0', 'template1']
+          ['app', 'replichat_admin', 'shop', 'template0', 'template1']
             .concat(['pg_default', 'pg_global', 'c', 'internal', 'log_statement', 'temp_file_limit'])
             .sort(),
         );

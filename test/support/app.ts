@@ -48,11 +48,11 @@ const UPLOAD = `mutation Upload($input: UploadReplicaInput!) {
   uploadReplica(input: $input) { chatId engine status { state sequence } } }`;
 const BOUNDARY = 'replichat-test-boundary';
 
-/** A whole server on a free port, and what its clients do. */
+/** A whole server on a free port, and what its clients do. Every server that it starts belongs to a chat. */
 export async function startApp(env: Record<string, string>) {
   const log: string[] = [];
   const logger = pino({ level: 'debug' }, { write: (line: string) => void log.push(line) });
-  const app = await createApp(loadConfig({ PORT: '0', ...env }), logger);
+  const app = await createApp(loadConfig({ PORT: '0', REPLICA_WARM: '0', ...env }), logger);
   app.httpServer.listen(0, '127.0.0.1');
   await once(app.httpServer, 'listening');
   const { port } = app.httpServer.address() as AddressInfo;
