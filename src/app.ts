@@ -1,11 +1,15 @@
+import { readFile } from 'node:fs/promises';
 import type { Server } from 'node:http';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
-import type { Config } from './config.js';
+import { type Config, ConfigError } from './config.js';
+import { messageOf } from './domain/errors.js';
 import { newId } from './domain/ids.js';
 import { DockerEngine } from './engines/docker.js';
 import { EmbeddedEngine } from './engines/embedded.js';
 import { WarmEngine } from './engines/warm.js';
 import { MemoryEventBus } from './events/memory.js';
+import { Gateway } from './gateway/gateway.js';
 import type { Context } from './graphql/context.js';
 import { EXAMPLES } from './graphql/examples.js';
 import { createSchema } from './graphql/schema.js';
@@ -21,6 +25,8 @@ export interface App {
   readonly instance: string;
   /** Not listening yet. */
   readonly httpServer: Server;
+  /** For PostgreSQL clients, not listening yet; undefined when GATEWAY_PORT is off. */
+  readonly gateway: Gateway | undefined;
   readonly engine: ReplicaEngine;
   /** Why it is this engine, in words. */
   readonly engineChoice: string;
@@ -37,6 +43,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     return closing;
   };
   try {
+    const secureContext = await readTls(config.gateway.tls);
     const instance = newId();
     const store = new MemoryChatStore();
     releasers.push(() => store.close());
@@ -46,11 +53,12 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     const { warm: servers } = config.replica;
     const engine = servers > 0 ? new WarmEngine(chosen, { servers, logger }) : chosen;
     releasers.push(() => engine.close());
-    const replicas = new ReplicaService(store, events, engine, limitsOf(config), logger);
+    const replicas = new ReplicaService(store, events, engine, limitsOf(config), () => gateway?.address, logger);
     releasers.push(() => replicas.close());
     const chats = new ChatService(store, events, replicas, config);
     const queries = new QueryService(chats, replicas, config);
     await replicas.start();
+    const gateway = createGateway(config, replicas, secureContext, logger);
 
     const { httpServer, close: closeServer } = await createGraphQLServer({
       schema: await createSchema(),
@@ -73,8 +81,12 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       examples: EXAMPLES,
     });
     // Before the server closes its sockets, so that whoever watches a replication is told how it ended.
-    releasers.push(closeServer, () => replicas.close());
-    return { instance, httpServer, engine, engineChoice: why, close };
+    releasers.push(
+      closeServer,
+      () => replicas.close(),
+      async () => gateway?.close(),
+    );
+    return { instance, httpServer, gateway, engine, engineChoice: why, close };
   } catch (error) {
     await close();
     throw error;
@@ -85,6 +97,27 @@ async function releaseAll(releasers: (() => Promise<void>)[], logger: Logger): P
   for (const release of releasers.reverse()) {
     await release().catch((error) => logger.error({ err: error }, 'something could not be closed'));
   }
+}
+
+async function readTls(files: Config['gateway']['tls']): Promise<SecureContext | undefined> {
+  if (!files) return undefined;
+  try {
+    const [cert, key] = await Promise.all([readFile(files.cert), readFile(files.key)]);
+    return createSecureContext({ cert, key });
+  } catch (error) {
+    throw new ConfigError(`GATEWAY_TLS_CERT and GATEWAY_TLS_KEY: no certificate with its key: ${messageOf(error)}`);
+  }
+}
+
+function createGateway(
+  { host, gateway }: Config,
+  replicas: ReplicaService,
+  secureContext: SecureContext | undefined,
+  logger: Logger,
+): Gateway | undefined {
+  const { port, host: clientHost, maxConnections } = gateway;
+  if (port === 'off') return undefined;
+  return new Gateway({ replicas, logger, host, port, clientHost, secureContext, maxConnections });
 }
 
 async function chooseEngine(

@@ -33,6 +33,14 @@ const integer = (least: number, most: number) => {
     .refine((value) => Number.isInteger(value) && value >= least && value <= most, { error });
 };
 
+const PORT_ERROR = 'is no TCP port; give one from 0 to 65535, auto or off';
+const gatewayPort = z
+  .string()
+  .transform((text) => (text === 'auto' || text === 'off' ? text : Number(text)))
+  .refine((port) => typeof port === 'string' || (Number.isInteger(port) && port >= 0 && port <= 65_535), {
+    error: PORT_ERROR,
+  });
+
 const MACHINE_CPUS = availableParallelism();
 const CPUS_ERROR = `is no number of CPUs; give 0 to ${MACHINE_CPUS}, which this machine has`;
 const cpus = z.coerce.number(CPUS_ERROR).min(0, CPUS_ERROR).max(MACHINE_CPUS, CPUS_ERROR);
@@ -62,6 +70,19 @@ function variable<T>(byDefault: string, schema: z.ZodType<T>, description: strin
 export const VARIABLES = {
   PORT: variable('4000', integer(0, 65535), 'TCP port to listen on; 0 takes a free one'),
   HOST: variable('127.0.0.1', z.string().min(1, 'is empty'), 'address to listen on; there is no authentication yet'),
+  GATEWAY_PORT: variable(
+    'auto',
+    gatewayPort,
+    'TCP port for PostgreSQL clients; auto is 5433, or a free one where that is taken; 0 takes a free one, off none',
+  ),
+  GATEWAY_HOST: variable('', z.string(), 'host name that PostgreSQL clients are told to connect to; HOST without it'),
+  GATEWAY_TLS_CERT: variable(
+    '',
+    z.string(),
+    'file with the certificate (chain) for PostgreSQL clients, PEM; none: no TLS',
+  ),
+  GATEWAY_TLS_KEY: variable('', z.string(), 'file with the private key of that certificate, PEM'),
+  GATEWAY_MAX_CONNECTIONS: variable('5000', integer(1, 1_000_000), 'connections of PostgreSQL clients at a time'),
   REPLICA_ENGINE: variable(
     'auto',
     oneOf('auto', 'docker', 'embedded'),
@@ -115,6 +136,14 @@ type Values = { [K in keyof typeof VARIABLES]: z.output<(typeof VARIABLES)[K]['s
 export interface Config {
   readonly port: number;
   readonly host: string;
+  readonly gateway: {
+    readonly port: number | 'auto' | 'off';
+    /** As clients are told; undefined for `host`. */
+    readonly host: string | undefined;
+    /** Paths of PEM files. */
+    readonly tls: { readonly cert: string; readonly key: string } | undefined;
+    readonly maxConnections: number;
+  };
   readonly engine: Values['REPLICA_ENGINE'];
   readonly replica: {
     readonly image: string;
@@ -150,6 +179,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   return Object.freeze({
     port: values.PORT,
     host: values.HOST,
+    gateway: Object.freeze({
+      port: values.GATEWAY_PORT,
+      host: values.GATEWAY_HOST || undefined,
+      tls: tlsOf(values),
+      maxConnections: values.GATEWAY_MAX_CONNECTIONS,
+    }),
     engine: values.REPLICA_ENGINE,
     replica: Object.freeze({
       image: values.REPLICA_IMAGE,
@@ -171,6 +206,13 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
     logLevel: values.LOG_LEVEL,
   });
+}
+
+function tlsOf({ GATEWAY_TLS_CERT: cert, GATEWAY_TLS_KEY: key }: Values): Config['gateway']['tls'] {
+  if (!cert && !key) return undefined;
+  if (cert && key) return Object.freeze({ cert, key });
+  const [missing, given] = cert ? ['GATEWAY_TLS_KEY', 'GATEWAY_TLS_CERT'] : ['GATEWAY_TLS_CERT', 'GATEWAY_TLS_KEY'];
+  throw new ConfigError(`${missing}: is missing; give both it and ${given}, or none`);
 }
 
 function read(name: string, { schema, byDefault }: Variable, value: string | undefined): unknown {

@@ -28,6 +28,7 @@ async function main(): Promise<void> {
   try {
     app.httpServer.listen(config.port, config.host);
     await once(app.httpServer, 'listening');
+    await app.gateway?.listen();
   } catch (error) {
     await app.close();
     throw error;
@@ -51,6 +52,10 @@ function banner(app: App, config: Config): string {
   const { address, port, family } = app.httpServer.address() as AddressInfo;
   const anywhere = address === '0.0.0.0' || address === '::';
   const host = anywhere || address === '127.0.0.1' ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
+  const clients = app.gateway?.address;
+  const psql = clients
+    ? `${clients.host}:${clients.port}  (credentials(chatId, target: REPLICA) gives the URI)`
+    : 'off, as GATEWAY_PORT says';
   const url = `http://${host}:${port}`;
   const exposed = /^(127\.|::1$)/.test(address)
     ? ''
@@ -61,6 +66,7 @@ function banner(app: App, config: Config): string {
   GraphiQL      ${url}/graphiql
   API           ${url}/graphql  (WebSocket on the same path)
   Health        ${url}/healthz
+  PostgreSQL    ${psql}
   Replicas      engine ${app.engine.name}: ${app.engineChoice}
                 ${wrapped(app.engine.description)}
 ${exposed}
@@ -74,7 +80,8 @@ function wrapped(text: string): string {
 /** One line for what whoever starts the server can mend, the stack for the rest. */
 function complaint(error: unknown): string {
   const { code, syscall, stack } = error as NodeJS.ErrnoException;
-  if (code === 'EADDRINUSE') return `${messageOf(error)}; stop what listens there, or set PORT (0 takes a free one)`;
+  if (code === 'EADDRINUSE')
+    return `${messageOf(error)}; stop what listens there, or set PORT or GATEWAY_PORT (0 takes a free one)`;
   return error instanceof ConfigError || syscall === 'listen' ? messageOf(error) : (stack ?? messageOf(error));
 }
 

@@ -7,6 +7,7 @@ const GiB = 1024 ** 3;
 const DEFAULTS: Config = {
   port: 4000,
   host: '127.0.0.1',
+  gateway: { port: 'auto', host: undefined, tls: undefined, maxConnections: 5000 },
   engine: 'auto',
   replica: {
     image: 'postgres:{major}',
@@ -45,7 +46,7 @@ describe('the configuration', () => {
 
   test('cannot be changed', () => {
     const config = loadConfig({});
-    for (const part of [config, config.replica, config.allowedOrigins, config.allowedHosts]) {
+    for (const part of [config, config.gateway, config.replica, config.allowedOrigins, config.allowedHosts]) {
       expect(Object.isFrozen(part)).toBe(true);
     }
   });
@@ -55,6 +56,11 @@ describe('the configuration', () => {
     ['PORT', ' 8080 ', 8080, (config) => config.port],
     ['PORT', '65535', 65_535, (config) => config.port],
     ['HOST', '::', '::', (config) => config.host],
+    ['GATEWAY_PORT', '0', 0, (config) => config.gateway.port],
+    ['GATEWAY_PORT', '5433', 5433, (config) => config.gateway.port],
+    ['GATEWAY_PORT', 'off', 'off', (config) => config.gateway.port],
+    ['GATEWAY_HOST', 'db.example.com', 'db.example.com', (config) => config.gateway.host],
+    ['GATEWAY_MAX_CONNECTIONS', '10', 10, (config) => config.gateway.maxConnections],
     ['REPLICA_ENGINE', 'embedded', 'embedded', (config) => config.engine],
     ['REPLICA_IMAGE', 'r.example/pg:{major}', 'r.example/pg:{major}', (config) => config.replica.image],
     ['REPLICA_MAJOR', '14', 14, (config) => config.replica.defaultMajor],
@@ -89,6 +95,7 @@ describe('the configuration', () => {
   });
 
   const PORT_RANGE = 'is out of range; give a whole number from 0 to 65535';
+  const GATEWAY_PORT = 'is no TCP port; give one from 0 to 65535, auto or off';
   const SIZE = 'is no size; write a number of bytes, or 512k, 512m, 2g';
   const DURATION = 'is no duration; write a number of seconds, or 90s, 30m, 12h, 7d';
   const TIMEOUT = 'is out of range; give 1s to 24d';
@@ -102,6 +109,9 @@ describe('the configuration', () => {
     ['PORT', '80.5', PORT_RANGE],
     ['PORT', 'Infinity', PORT_RANGE],
     ['PORT', '80\n81', PORT_RANGE],
+    ['GATEWAY_PORT', 'on', GATEWAY_PORT],
+    ['GATEWAY_PORT', '65536', GATEWAY_PORT],
+    ['GATEWAY_PORT', '5433.5', GATEWAY_PORT],
     ['REPLICA_ENGINE', 'podman', ENGINE],
     ['REPLICA_ENGINE', 'Docker', ENGINE],
     ['REPLICA_MAJOR', '13', 'is out of range; give a whole number from 14 to 99'],
@@ -132,6 +142,18 @@ describe('the configuration', () => {
       expect.objectContaining({ name: 'ConfigError', message: `${name}: ${JSON.stringify(value)} ${problem}` }),
     );
     expect(messageOf({ [name]: value })).not.toContain('\n');
+  });
+
+  test('takes a certificate with its key, or neither', () => {
+    const files = { cert: '/tls/cert.pem', key: '/tls/key.pem' };
+    const env = { GATEWAY_TLS_CERT: files.cert, GATEWAY_TLS_KEY: files.key };
+    expect(loadConfig(env).gateway.tls).toEqual(files);
+    expect(messageOf({ GATEWAY_TLS_CERT: files.cert })).toBe(
+      'GATEWAY_TLS_KEY: is missing; give both it and GATEWAY_TLS_CERT, or none',
+    );
+    expect(messageOf({ GATEWAY_TLS_KEY: files.key })).toBe(
+      'GATEWAY_TLS_CERT: is missing; give both it and GATEWAY_TLS_KEY, or none',
+    );
   });
 
   test('describes every variable in a line, with its default', () => {

@@ -47,6 +47,7 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
       app = await createApp(loadConfig(env), logger);
       app.httpServer.listen(0, '127.0.0.1');
       await once(app.httpServer, 'listening');
+      await app.gateway?.listen();
       client = clientOf((app.httpServer.address() as AddressInfo).port);
       chatId = await client.createChat({ password: CANARY });
       expect(await client.replicate(chatId, await readFile(LIBRARY))).toMatchObject({ state: 'READY' });
@@ -66,6 +67,23 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
     test('is three different ones', () => {
       expect(secrets.size).toBe(3);
       for (const secret of secrets) expect(secret.length).toBeGreaterThan(10);
+    });
+
+    test('of the replica is told by credentials, and lets in through the gateway', async () => {
+      const { data } = await client.graphql(
+        'query($id: ID!) { credentials(chatId: $id, target: REPLICA) { uri password } }',
+        {
+          id: chatId,
+        },
+      );
+      const { uri, password } = data.credentials;
+      expect(secrets).toContain(password);
+      const session = new pg.Client({ connectionString: uri });
+      await session.connect();
+      expect((await session.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+      await session.end();
+      const stranger = new pg.Client({ connectionString: uri.replace(password, encodeURIComponent(CANARY)) });
+      await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
     });
 
     test('is told by credentials, and nowhere else in the API', async () => {
@@ -89,7 +107,6 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
         input: { chatId, name: 'Other', password: CANARY },
       });
       await ask(`mutation($input: CreateChatInput!) { createChat(input: $input) { ${CHAT} } }`, { input: input() });
-      await ask('query($id: ID!) { credentials(chatId: $id, target: REPLICA) { password } }', { id: chatId });
       await ask(
         `mutation($id: ID!) { runQuery(input: { chatId: $id,
           sql: "select current_setting('is_superuser'), * from pg_roles, pg_settings, pg_stat_activity" }) { rows } }`,

@@ -56,7 +56,7 @@ export const RestoreStepEnum = enumOf('RestoreStep', 'What a restore is at, in t
 
 export const CredentialsTargetEnum = enumOf('CredentialsTarget', 'Whose credentials.', {
   SOURCE: 'Of the database that the chat is about, as they were given to createChat.',
-  REPLICA: "Of the chat's replica, for PostgreSQL clients.",
+  REPLICA: "Of the chat's replica, for PostgreSQL clients: `user` is role.chatId; the password goes with the replica.",
 });
 
 export const QueryAccessEnum = enumOf('QueryAccess', 'What a statement may do. PostgreSQL enforces it.', {

@@ -32,7 +32,9 @@ export class Replica {
   @Field(() => GraphQLDateTime, { description: 'When the upload was accepted.' })
   createdAt!: Date;
 
-  @Field(() => GraphQLDateTime, { description: 'When it was last queried.' })
+  @Field(() => GraphQLDateTime, {
+    description: 'When it was last used: a query, or bytes between a PostgreSQL client and it.',
+  })
   lastUsedAt!: Date;
 
   @Field(() => GraphQLDateTime, { nullable: true, description: 'When it goes unless it is used; null for never.' })
@@ -112,7 +114,8 @@ export class ReplicaResolver {
 
   @Mutation(() => Replica, {
     description:
-      'Brings back the state right after the restore; queries that are running are ended. ' +
+      'Brings back the state right after the restore; queries that are running and sessions of PostgreSQL clients are ' +
+      'ended. ' +
       'Errors: NOT_FOUND, REPLICA_NOT_READY.',
   })
   async resetReplica(

@@ -8,8 +8,8 @@ import { clientConfig } from './connect.js';
 const PRISTINE = 'replichat_pristine';
 /** A copy of it on its way to become the chat's own. */
 const RENEWED = 'replichat_renewed';
-/** Of 40 (max_connections): room for queries, never for a connection bomb. */
-const ROLE_CONNECTIONS = 24;
+/** Of 40 (max_connections): room for queries and clients, never for a connection bomb. */
+export const ROLE_CONNECTIONS = 32;
 /** A script that loads tables with their foreign keys and triggers needs it, until `sealTenant`. PostgreSQL 15. */
 const SWITCH_TRIGGERS = 'SET ON PARAMETER session_replication_role';
 /** What the chat holds locked, the administrator does not wait for. */

@@ -28,6 +28,8 @@ export class Pristine {
     private readonly options: {
       /** Of the replica's disk. */
       readonly diskBytes: number;
+      /** Ends those of PostgreSQL clients before a reset, each with a word. While there are any, the copy exists. */
+      readonly endSessions: () => Promise<void>;
       /** Called when all sessions have been ended: what is pooled of them must not be handed out. */
       readonly onSessionsEnded: () => void;
     },
@@ -54,7 +56,10 @@ export class Pristine {
   /** Ends every session, whoever uses it. */
   async reset(): Promise<TenantFacts> {
     while (this.#changing) await this.#changing.catch(() => {});
-    return this.#change(() => (this.#copied ? resetTenant : resetSessions)(this.server, this.tenant));
+    return this.#change(async () => {
+      await this.options.endSessions();
+      return (this.#copied ? resetTenant : resetSessions)(this.server, this.tenant);
+    });
   }
 
   async #quiet(deadline: number): Promise<void> {

@@ -5,7 +5,8 @@ import type { Message, Row } from '../domain/message.js';
 import { readTables, type Table } from '../postgres/catalog.js';
 import { jsonTypes, uniqueNames } from '../postgres/values.js';
 import { type ChatService, newMessage } from './chats.js';
-import type { LiveReplica, ReplicaService } from './replicas.js';
+import type { ReplicaService } from './replicas.js';
+import type { LiveReplica } from './running.js';
 import { inSession } from './session.js';
 
 export interface QueryRequest {

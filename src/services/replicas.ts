@@ -1,8 +1,6 @@
 import type { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
 import type { Logger } from 'pino';
-import type { Chat } from '../domain/chat.js';
+import type { Chat, Credentials } from '../domain/chat.js';
 import { badInput, messageOf, ReplichatError } from '../domain/errors.js';
 import {
   hasEnded,
@@ -13,14 +11,12 @@ import {
   type ReplicationStatus,
   type RestoreIssue,
 } from '../domain/replica.js';
-import type { ChatStore, EventBus, ReplicaEngine, ReplicaServer } from '../ports.js';
-import { clientConfig } from '../postgres/connect.js';
-import { type Tenant, terminateBackend } from '../postgres/tenant.js';
-import { diskIssue, watchDisk } from './disk.js';
+import type { ChatStore, EventBus, ReplicaEngine } from '../ports.js';
+import { diskIssue } from './disk.js';
 import { inspect } from './dump.js';
 import { Mailbox } from './mailbox.js';
-import { Pristine } from './pristine.js';
 import { type DumpUpload, Replication, ReplicationStopped, type RestoredServer } from './replication.js';
+import { type ClientSession, type LiveReplica, RunningReplica } from './running.js';
 
 export interface ReplicaLimits {
   readonly maxReplicas: number;
@@ -40,23 +36,10 @@ export interface UploadOptions {
   readonly expectedBytes?: number;
 }
 
-/** A replica that can be used: its server, and connections to the chat's database that are kept open. */
-export interface LiveReplica {
-  readonly server: ReplicaServer;
-  readonly tenant: Tenant;
-  readonly pool: pg.Pool;
-  /** The last resort against a query that resists being cancelled. */
-  endBackend(processId: number): Promise<void>;
-}
-
-interface Running extends LiveReplica {
-  pool: pg.Pool;
-  readonly pristine: Pristine;
-  readonly ttlSeconds: number | null;
-  /** Uses under way; while there are any, it does not expire, and its disk is watched. */
-  uses: number;
-  lastUsedAt: Date;
-  watching: AbortController | undefined;
+/** Where PostgreSQL clients reach replicas. */
+export interface ClientAddress {
+  readonly host: string;
+  readonly port: number;
 }
 
 /** What a chat is busy with: a replication from the first look at its upload to its end, or the removal of its replica. */
@@ -64,7 +47,7 @@ class Job {
   readonly controller = new AbortController();
   readonly ended: Promise<void>;
   /** Replaced by the replication's server, and still to be removed. */
-  replaced: Running | undefined;
+  replaced: RunningReplica | undefined;
   end!: () => void;
 
   constructor() {
@@ -75,18 +58,12 @@ class Job {
 }
 
 const REAP_INTERVAL_MS = 30_000;
-/** How long connections may take to end after their server is gone. */
-const POOL_END_MS = 5_000;
 const EXPIRY_INTERVAL_MS = 1_000;
-/** What nobody has used for so long does not grow. */
-const DISK_WATCH_IDLE_MS = 10_000;
 const LONGEST_TTL_SECONDS = 365 * 86_400;
-const POOL_SIZE = 8;
-const POOL_IDLE_MS = 30_000;
 
 /** The rules of replicas: one replication at a time per chat, an earlier replica in use until the new one is READY. */
 export class ReplicaService {
-  readonly #running = new Map<string, Running>();
+  readonly #running = new Map<string, RunningReplica>();
   readonly #jobs = new Map<string, Job>();
   /** Of replications whose record is deleted, by chat: the numbers go on from there. */
   readonly #lastSequence = new Map<string, number>();
@@ -98,6 +75,8 @@ export class ReplicaService {
     private readonly events: EventBus,
     private readonly engine: ReplicaEngine,
     private readonly limits: ReplicaLimits,
+    /** Undefined when clients cannot reach replicas. */
+    private readonly clientAddress: () => ClientAddress | undefined,
     private readonly logger: Logger,
   ) {}
 
@@ -215,7 +194,7 @@ export class ReplicaService {
     const run = async () => {
       await this.events.publish('replication', chat.id, status);
       await replication.run(chat, upload, this.engine, { onError: options.onError, ...limits }, keep);
-      if (job.replaced) await this.#dispose(job.replaced);
+      await job.replaced?.dispose('a newer dump has replaced the replica; connect with its credentials');
       const { state, error } = replication.status;
       logger.info({ state, code: error?.code }, 'replication ended');
       // The server may have died between its last statement and the READY.
@@ -237,30 +216,15 @@ export class ReplicaService {
   /** The swap: from here on queries go to the new server, and the earlier one goes. */
   async #keep(job: Job, chatId: string, restored: RestoredServer, ttlSeconds: number | null): Promise<void> {
     const { server, tenant, facts } = restored;
-    const running: Running = {
-      server,
-      tenant,
-      pool: this.#openPool(server, tenant),
-      endBackend: (processId) => terminateBackend(server, processId),
+    const { diskBytes } = this.limits;
+    const running = new RunningReplica(server, tenant, {
       ttlSeconds: ttlSeconds ?? this.limits.ttlSeconds,
-      uses: 0,
-      lastUsedAt: new Date(),
-      watching: undefined,
-      pristine: new Pristine(server, tenant, {
-        diskBytes: this.limits.diskBytes,
-        onSessionsEnded: () => {
-          running.pool.end().catch(() => {});
-          running.pool = this.#openPool(server, tenant);
-        },
-      }),
-    };
-    const { lastUsedAt } = running;
-    const kept = await this.store.updateReplica(chatId, (replica) => ({
-      ...replica,
-      ...facts,
-      lastUsedAt,
-      expiresAt: expiry(running),
-    }));
+      diskBytes,
+      onDiskFull: () => this.#serverStopped(chatId, running, diskIssue(diskBytes)),
+      logger: this.logger,
+    });
+    const { lastUsedAt, expiresAt } = running;
+    const kept = await this.store.updateReplica(chatId, (replica) => ({ ...replica, ...facts, lastUsedAt, expiresAt }));
     if (!kept) throw chatNotFound(chatId);
     job.replaced = this.#running.get(chatId);
     this.#running.set(chatId, running);
@@ -269,26 +233,12 @@ export class ReplicaService {
       .catch((error) => this.logger.error({ err: error, chatId }, 'the end of a replica could not be told'));
   }
 
-  #openPool(server: ReplicaServer, tenant: Tenant): pg.Pool {
-    const pool = new pg.Pool({
-      ...clientConfig(server, tenant),
-      application_name: 'replichat',
-      max: POOL_SIZE,
-      idleTimeoutMillis: POOL_IDLE_MS,
-    });
-    const note = (error: Error) => this.logger.debug({ err: error }, 'a connection to a replica broke');
-    pool.on('error', note);
-    // Also of one that is just being given back: a client's error that nobody listens to would end the process.
-    pool.on('connect', (client) => client.on('error', note));
-    return pool;
-  }
-
-  async #serverStopped(chatId: string, running: Running, issue: RestoreIssue): Promise<void> {
+  async #serverStopped(chatId: string, running: RunningReplica, issue: RestoreIssue): Promise<void> {
     if (this.#running.get(chatId) !== running) return;
     this.#running.delete(chatId);
     this.logger.warn({ chatId, code: issue.code }, `a replica stopped: ${issue.message}`);
     await this.#endReady(chatId, { type: 'failed', error: issue });
-    await this.#dispose(running);
+    await running.dispose(issue.message);
   }
 
   /** A running replica that ends is no longer READY; what a newer replication says of itself stays. */
@@ -300,42 +250,33 @@ export class ReplicaService {
 
   /** Gives the replica to `work`, which only reads. Throws REPLICA_NOT_READY or NOT_FOUND. */
   async read<T>(chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
-    return this.#use(chatId, (running) => running.pristine.use(false, () => work(running)));
+    return this.#use(chatId, (running) => running.read(work));
   }
 
   /** Gives the replica to `work`, which may write. Throws REPLICA_NOT_READY or NOT_FOUND. */
   async write<T>(chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
-    return this.#use(chatId, (running) => running.pristine.use(true, () => work(running)));
+    return this.#use(chatId, (running) => running.write(work));
   }
 
-  /** While it is used it does not expire. */
-  async #use<T>(chatId: string, work: (running: Running) => Promise<T>): Promise<T> {
+  /** Gives the replica to a session until that is closed. Throws REPLICA_NOT_READY, NOT_FOUND or QUOTA_EXCEEDED. */
+  async join(chatId: string, session: ClientSession): Promise<LiveReplica> {
+    return this.#use(chatId, (running) => running.join(session));
+  }
+
+  async #use<T>(chatId: string, work: (running: RunningReplica) => Promise<T>): Promise<T> {
     const running = this.#running.get(chatId);
     if (!running) throw await this.#notReady(chatId);
-    this.#beginUse(chatId, running);
     try {
       return await work(running);
     } finally {
-      await this.#endUse(chatId, running);
+      await this.#noteUse(chatId, running);
     }
   }
 
-  #beginUse(chatId: string, running: Running): void {
-    running.uses += 1;
-    if (running.watching) return;
-    running.watching = new AbortController();
-    const { diskBytes } = this.limits;
-    watchDisk(running.server, diskBytes, running.watching.signal, () =>
-      this.#serverStopped(chatId, running, diskIssue(diskBytes)),
-    );
-  }
-
-  async #endUse(chatId: string, running: Running): Promise<void> {
-    running.uses -= 1;
-    running.lastUsedAt = new Date();
+  async #noteUse(chatId: string, running: RunningReplica): Promise<void> {
     if (this.#running.get(chatId) !== running) return;
-    const { lastUsedAt } = running;
-    await this.store.updateReplica(chatId, (replica) => ({ ...replica, lastUsedAt, expiresAt: expiry(running) }));
+    const { lastUsedAt, expiresAt } = running;
+    await this.store.updateReplica(chatId, (replica) => ({ ...replica, lastUsedAt, expiresAt }));
   }
 
   async #notReady(chatId: string): Promise<ReplichatError> {
@@ -351,14 +292,19 @@ export class ReplicaService {
     );
   }
 
-  /** For PostgreSQL clients. Throws NOT_FOUND or REPLICA_NOT_READY: no port leads to a replica yet. */
-  async credentials(chatId: string): Promise<never> {
-    if (!this.#running.has(chatId)) throw await this.#notReady(chatId);
-    throw new ReplichatError(
-      'REPLICA_NOT_READY',
-      'replicas cannot be reached by PostgreSQL clients yet; query them with runQuery',
-      { state: 'READY' },
-    );
+  /** For PostgreSQL clients: whose user name leads through the gateway. Throws NOT_FOUND or REPLICA_NOT_READY. */
+  async credentials(chatId: string): Promise<Credentials> {
+    const chat = await this.store.chat(chatId);
+    const running = this.#running.get(chatId);
+    if (!chat || !running) throw await this.#notReady(chatId);
+    const address = this.clientAddress();
+    if (!address) {
+      const message = 'PostgreSQL clients cannot connect, as GATEWAY_PORT is off; set it, or query with runQuery';
+      throw new ReplichatError('REPLICA_NOT_READY', message, { state: 'READY' });
+    }
+    const { user, password, database } = running.tenant;
+    const { dbms } = chat;
+    return { chatId, ...address, user: `${user}.${chatId}`, password, database, dbms, environment: 'LOCAL' };
   }
 
   /**
@@ -419,10 +365,10 @@ export class ReplicaService {
     await job?.ended;
   }
 
-  /** Back to the state right after the restore; open queries are ended. Throws REPLICA_NOT_READY or NOT_FOUND. */
+  /** Back to the state right after the restore; open queries and sessions are ended. Throws REPLICA_NOT_READY or NOT_FOUND. */
   async reset(chatId: string): Promise<Replica> {
-    await this.#use(chatId, async ({ pristine }) => {
-      const facts = await pristine.reset();
+    await this.#use(chatId, async (running) => {
+      const facts = await running.reset();
       await this.store.updateReplica(chatId, (stored) => ({ ...stored, ...facts }));
     });
     const replica = await this.store.replica(chatId);
@@ -454,40 +400,21 @@ export class ReplicaService {
     try {
       const running = this.#running.get(chatId);
       this.#running.delete(chatId);
-      if (running) await this.#dispose(running);
+      await running?.dispose('the replica was deleted');
       await work();
     } finally {
       this.#leave(chatId, job);
     }
   }
 
-  /** Never rejects: what cannot be removed now, the reaper removes. */
-  async #dispose(running: Running): Promise<void> {
-    running.watching?.abort();
-    // pool.end() waits for queries under way; the server's end is what ends them.
-    const ended = running.pool.end().catch(() => {});
-    try {
-      await running.server.dispose();
-    } catch (error) {
-      this.logger.error({ err: error, server: running.server.id }, 'a server could not be removed');
-    }
-    await Promise.race([ended, sleep(POOL_END_MS, undefined, { ref: false })]);
-  }
-
   async #expire(): Promise<void> {
     const now = new Date();
     for (const [chatId, running] of this.#running) {
-      if (running.uses > 0) continue;
-      const idleSince = now.getTime() - running.lastUsedAt.getTime();
-      if (idleSince > DISK_WATCH_IDLE_MS) {
-        running.watching?.abort();
-        running.watching = undefined;
-      }
-      const expiresAt = expiry(running);
-      if (!expiresAt || expiresAt > now) continue;
+      if (running.noticeSessions()) await this.#noteUse(chatId, running);
+      if (!running.hasExpired(now)) continue;
       this.#running.delete(chatId);
       await this.#endReady(chatId, { type: 'expired' });
-      await this.#dispose(running);
+      await running.dispose('the replica has expired; upload the dump again');
       this.logger.info({ chatId }, 'replica expired');
     }
   }
@@ -499,7 +426,7 @@ export class ReplicaService {
     await Promise.all([...this.#jobs.keys()].map((chatId) => this.#stopJob(chatId, INTERRUPTED)));
     const running = [...this.#running.values()];
     this.#running.clear();
-    await Promise.all(running.map((replica) => this.#dispose(replica)));
+    await Promise.all(running.map((replica) => replica.dispose('the server is shutting down')));
   }
 }
 
@@ -525,10 +452,6 @@ const INTERRUPTED = new ReplicationStopped('failed', {
   message: 'the server was shut down during the restore',
   hint: 'Upload the dump again.',
 } satisfies RestoreIssue);
-
-function expiry({ lastUsedAt, ttlSeconds }: Running): Date | null {
-  return ttlSeconds === null ? null : new Date(lastUsedAt.getTime() + ttlSeconds * 1000);
-}
 
 export function chatNotFound(chatId: string): ReplichatError {
   return new ReplichatError('NOT_FOUND', `there is no chat ${chatId}; list those there are with the query chats`);

@@ -1,7 +1,7 @@
 import type { DatabaseError, PoolClient } from 'pg';
 import { messageOf, ReplichatError } from '../domain/errors.js';
 import { AnswerTooLarge } from '../postgres/connect.js';
-import type { LiveReplica } from './replicas.js';
+import type { LiveReplica } from './running.js';
 
 /** How long a query may take to heed its cancellation before its session is ended. */
 const GRACE_MS = 1_000;

@@ -325,7 +325,7 @@ describeHere('a malicious dump', () => {
         );
         expect(await app.rows(chatId, "select current_setting('temp_file_limit')")).toEqual([['5GB']]);
         expect(await app.rows(chatId, 'select rolconnlimit from pg_roles where rolname = current_user')).toEqual([
-          [24],
+          [32],
         ]);
       }
     });

@@ -55,6 +55,7 @@ export async function startApp(env: Record<string, string>) {
   const app = await createApp(loadConfig({ PORT: '0', REPLICA_WARM: '0', ...env }), logger);
   app.httpServer.listen(0, '127.0.0.1');
   await once(app.httpServer, 'listening');
+  await app.gateway?.listen();
   const { port } = app.httpServer.address() as AddressInfo;
   return { app, log, ...clientOf(port) };
 }

@@ -1,0 +1,204 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { ReplichatError } from '../domain/errors.js';
+import type { ReplicaServer } from '../ports.js';
+import { clientConfig } from '../postgres/connect.js';
+import { ROLE_CONNECTIONS, type Tenant, type TenantFacts, terminateBackend } from '../postgres/tenant.js';
+import { watchDisk } from './disk.js';
+import { Pristine } from './pristine.js';
+
+/** A replica that can be used: its server, and connections to the chat's database that are kept open. */
+export interface LiveReplica {
+  readonly server: ReplicaServer;
+  readonly tenant: Tenant;
+  readonly pool: pg.Pool;
+  /** The last resort against a query that resists being cancelled. */
+  endBackend(processId: number): Promise<void>;
+}
+
+/** A session of a PostgreSQL client, which comes through the gateway. */
+export interface ClientSession {
+  /**
+   * When bytes last flowed; now, while a query is under way; null before PostgreSQL has let it in. An idle session does
+   * not keep its replica.
+   */
+  readonly lastActiveAt: Date | null;
+  readonly closed: Promise<void>;
+  /** Ends it with a word to its client. Resolves when that has been said, or cannot be. */
+  end(why: string): Promise<void>;
+}
+
+export interface RunningOptions {
+  /** null for as long as the server. */
+  readonly ttlSeconds: number | null;
+  readonly diskBytes: number;
+  readonly onDiskFull: () => void;
+  readonly logger: Logger;
+}
+
+/** How long connections may take to end after their server is gone. */
+const POOL_END_MS = 5_000;
+/** What nobody has used for so long does not grow. */
+const DISK_WATCH_IDLE_MS = 10_000;
+const POOL_SIZE = 8;
+const POOL_IDLE_MS = 30_000;
+/** What the queries of the API leave of the role's connections. */
+const MOST_SESSIONS = ROLE_CONNECTIONS - POOL_SIZE;
+
+/** A chat's replica from READY to its end: who uses it, and when it was last used. */
+export class RunningReplica implements LiveReplica {
+  readonly #pristine: Pristine;
+  readonly #sessions = new Set<ClientSession>();
+  #pool: pg.Pool;
+  #uses = 0;
+  #lastUsedAt = new Date();
+  #watching: AbortController | undefined;
+  #ended = false;
+
+  constructor(
+    readonly server: ReplicaServer,
+    readonly tenant: Tenant,
+    private readonly options: RunningOptions,
+  ) {
+    this.#pool = this.#openPool();
+    this.#pristine = new Pristine(server, tenant, {
+      diskBytes: options.diskBytes,
+      endSessions: () => this.#endSessions('the replica was reset; connect again'),
+      onSessionsEnded: () => {
+        this.#pool.end().catch(() => {});
+        this.#pool = this.#openPool();
+      },
+    });
+  }
+
+  get pool(): pg.Pool {
+    return this.#pool;
+  }
+
+  get lastUsedAt(): Date {
+    return this.#lastUsedAt;
+  }
+
+  /** null for never. */
+  get expiresAt(): Date | null {
+    const { ttlSeconds } = this.options;
+    return ttlSeconds === null ? null : new Date(this.#lastUsedAt.getTime() + ttlSeconds * 1000);
+  }
+
+  endBackend(processId: number): Promise<void> {
+    return terminateBackend(this.server, processId);
+  }
+
+  /** For `work` that only reads. */
+  read<T>(work: (replica: LiveReplica) => Promise<T>): Promise<T> {
+    return this.#use(() => this.#pristine.use(false, () => work(this)));
+  }
+
+  /** For `work` that may write. */
+  write<T>(work: (replica: LiveReplica) => Promise<T>): Promise<T> {
+    return this.#use(() => this.#pristine.use(true, () => work(this)));
+  }
+
+  /**
+   * Lets a session in, which may write at any time: the way back is kept from then on, and nobody waits for it to end.
+   * It is a use when the session says so: PostgreSQL may refuse it. Throws REPLICA_NOT_READY or QUOTA_EXCEEDED.
+   */
+  join(session: ClientSession): Promise<LiveReplica> {
+    return this.#hold(() => this.#pristine.use(true, async () => this.#admit(session)));
+  }
+
+  #admit(session: ClientSession): LiveReplica {
+    if (this.#ended) throw new ReplichatError('REPLICA_NOT_READY', 'the replica has just been ended; connect again');
+    if (this.#sessions.size >= MOST_SESSIONS) {
+      const message = `PostgreSQL clients have ${MOST_SESSIONS} sessions on this replica, as many as there may be; close one`;
+      throw new ReplichatError('QUOTA_EXCEEDED', message, { quota: 'sessions' });
+    }
+    this.#sessions.add(session);
+    session.closed.then(() => this.#sessions.delete(session));
+    return this;
+  }
+
+  /** Back to the state right after the restore. Ends every session, whoever uses it. */
+  reset(): Promise<TenantFacts> {
+    return this.#use(() => this.#pristine.reset());
+  }
+
+  async #use<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#hold(work);
+    } finally {
+      this.#lastUsedAt = new Date();
+    }
+  }
+
+  /** Meanwhile it does not expire, and its disk is watched. */
+  async #hold<T>(work: () => Promise<T>): Promise<T> {
+    this.#uses += 1;
+    this.#watchDisk();
+    try {
+      return await work();
+    } finally {
+      this.#uses -= 1;
+    }
+  }
+
+  /** Looks whether sessions have used it since it was last used otherwise. */
+  noticeSessions(): boolean {
+    const latest = Math.max(...[...this.#sessions].map(({ lastActiveAt }) => lastActiveAt?.getTime() ?? 0));
+    if (latest <= this.#lastUsedAt.getTime()) return false;
+    this.#lastUsedAt = new Date(latest);
+    this.#watchDisk();
+    return true;
+  }
+
+  /** Whether nobody has used it for its time to live. */
+  hasExpired(now: Date): boolean {
+    if (this.#uses > 0) return false;
+    if (now.getTime() - this.#lastUsedAt.getTime() > DISK_WATCH_IDLE_MS) {
+      this.#watching?.abort();
+      this.#watching = undefined;
+    }
+    return this.expiresAt !== null && this.expiresAt <= now;
+  }
+
+  #watchDisk(): void {
+    if (this.#watching || this.#ended) return;
+    this.#watching = new AbortController();
+    const { diskBytes, onDiskFull } = this.options;
+    watchDisk(this.server, diskBytes, this.#watching.signal, onDiskFull);
+  }
+
+  /** Removes the server. Never rejects: what cannot be removed now, the reaper removes. */
+  async dispose(why: string): Promise<void> {
+    this.#ended = true;
+    this.#watching?.abort();
+    await this.#endSessions(why);
+    // pool.end() waits for queries under way; the server's end is what ends them.
+    const ended = this.#pool.end().catch(() => {});
+    try {
+      await this.server.dispose();
+    } catch (error) {
+      this.options.logger.error({ err: error, server: this.server.id }, 'a server could not be removed');
+    }
+    await Promise.race([ended, sleep(POOL_END_MS, undefined, { ref: false })]);
+  }
+
+  async #endSessions(why: string): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => session.end(why)));
+  }
+
+  #openPool(): pg.Pool {
+    const pool = new pg.Pool({
+      ...clientConfig(this.server, this.tenant),
+      application_name: 'replichat',
+      max: POOL_SIZE,
+      idleTimeoutMillis: POOL_IDLE_MS,
+    });
+    const note = (error: Error) => this.options.logger.debug({ err: error }, 'a connection to a replica broke');
+    pool.on('error', note);
+    // Also of one that is just being given back: a client's error that nobody listens to would end the process.
+    pool.on('connect', (client) => client.on('error', note));
+    return pool;
+  }
+}
