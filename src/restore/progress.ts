@@ -6,9 +6,9 @@ import type { RestoreTask } from './tasks.js';
 /** How much the first estimate counts against what is measured, in seconds. */
 const CONFIDENCE_SECONDS = 2;
 /** What a byte that no task is known for is thought to cost, in seconds: loading it, and its share of the indexes. */
-const UNKNOWN_BYTE_SECONDS = 4e-8;
+const UNKNOWN_BYTE_SECONDS = 5.5e-8;
 /** What is left when the script has run. */
-const FINISHING_SECONDS = 0.5;
+const FINISHING_SECONDS = 0.2;
 
 /**
  * How far a restore is, in time: what has passed against what is left, where every task has its estimate, what runs side

@@ -103,7 +103,6 @@ class Restore {
     this.#graph = new Graph({
       onBacklog: () => this.#openMore(),
       onEnd: (task) => {
-        task.ended?.();
         if (this.#progress?.ended(task)) this.options.onProgress(this.#progress.snapshot());
       },
     });

@@ -32,19 +32,18 @@ export interface RestoreTask extends Task {
   /** Seconds that the whole is thought to take. */
   readonly estimate: number;
   run(worker: Worker): Promise<void>;
-  ended?(): void;
 }
 
-/** Guessed from a few restores on PostgreSQL 15, in seconds of one core; percent and the time left are as good as they. */
+/** In seconds of one session, from restores of the benchmark's data on PostgreSQL 15; percent is as good as they. */
 const SECONDS = {
   statement: 0.0006,
-  load: { table: 0.001, byte: 1.3e-8, row: 4e-7 },
+  load: { table: 0.001, byte: 2e-8, row: 4e-7 },
   insert: { byte: 4e-8, row: 1.5e-5 },
   index: { index: 0.002, byte: 1.2e-9, row: 6e-7 },
-  gin: { index: 0.002, byte: 3e-8, row: 1e-6 },
-  foreignKey: { index: 0.002, byte: 5e-10, row: 3e-7 },
-  refresh: 0.3,
-  analyze: { table: 0.002, byte: 2e-9, most: 0.3 },
+  gin: { index: 0.002, byte: 8e-9, row: 4e-7 },
+  foreignKey: { index: 0.002, byte: 4e-10, row: 2.5e-7 },
+  refresh: { view: 0.05, row: 7e-7 },
+  analyze: { table: 0.002, byte: 2e-9, most: 0.05 },
 };
 
 /** About as long as a round trip on a busy machine. */
@@ -52,19 +51,23 @@ const SMALL_SECONDS = 0.005;
 /** Pieces that are worth more than that one session loads a table in a transaction of its own. */
 const WORTH_SHARING = 8;
 
-/** What is known of how much is in each table. Small ones cost what every table costs. */
+/** How much is in each table, as far as it has arrived. */
 export class Sizes {
-  readonly #rows = new Map<string, { readonly bytes: number; readonly lines: number }>();
-  readonly #least = 64 * 1024;
+  readonly #rows = new Map<string, Rows[]>();
 
-  note(table: string, { bytes, lines }: { bytes: number; lines: number }): void {
-    const known = this.of(table);
-    if (known.bytes + bytes > this.#least)
-      this.#rows.set(table, { bytes: known.bytes + bytes, lines: known.lines + lines });
+  note(table: string, rows: Rows): void {
+    const known = this.#rows.get(table);
+    if (known) known.push(rows);
+    else this.#rows.set(table, [rows]);
   }
 
   of(table: string): { readonly bytes: number; readonly lines: number } {
-    return this.#rows.get(table) ?? { bytes: 0, lines: 0 };
+    const sum = { bytes: 0, lines: 0 };
+    for (const { bytes, lines } of this.#rows.get(table) ?? []) {
+      sum.bytes += bytes;
+      sum.lines += lines;
+    }
+    return sum;
   }
 }
 
@@ -114,7 +117,7 @@ export class InOrder extends TimedTask implements RestoreTask {
 
   get estimate(): number {
     const refreshes = this.statements.filter(({ kind }) => kind.refreshes).length;
-    return this.statements.length * SECONDS.statement + refreshes * SECONDS.refresh;
+    return this.statements.length * SECONDS.statement + refreshes * SECONDS.refresh.view;
   }
 
   async run(): Promise<void> {
@@ -155,11 +158,18 @@ export class Build extends TimedTask implements RestoreTask {
   get estimate(): number {
     const { place } = this.statement.kind;
     if (!place || place.of === 'sequence' || place.of === 'table') return SECONDS.statement;
-    if (place.of === 'refresh') return SECONDS.refresh;
+    if (place.of === 'refresh') return this.#refreshEstimate;
     const { index, byte, row } =
       place.of === 'foreignKey' ? SECONDS.foreignKey : place.of === 'index' && place.gin ? SECONDS.gin : SECONDS.index;
     const { bytes, lines } = this.sizes.of(place.table);
     return index + bytes * byte + lines * row;
+  }
+
+  /** What it reads, it has locked, shared. */
+  get #refreshEstimate(): number {
+    const { view, row } = SECONDS.refresh;
+    const read = this.locks.filter(({ exclusive }) => !exclusive);
+    return read.reduce((sum, { key }) => sum + this.sizes.of(key).lines * row, view);
   }
 
   async run({ session, adjust }: Worker): Promise<void> {
@@ -231,6 +241,8 @@ export abstract class Load implements RestoreTask {
     },
   ) {
     this.label = statement.kind.object;
+    const { place } = statement.kind;
+    if (place?.of === 'load') options.sizes.note(place.table, rows);
   }
 
   get inFirstSession(): boolean {
@@ -269,11 +281,6 @@ export abstract class Load implements RestoreTask {
     if (this.options.moves) await adjust();
     else await this.options.runner.switchTriggers(this.statement.kind);
     await this.load(session);
-  }
-
-  ended(): void {
-    const { place } = this.statement.kind;
-    if (place?.of === 'load') this.options.sizes.note(place.table, this.rows);
   }
 
   protected abstract load(session: Session): Promise<void>;
@@ -322,14 +329,14 @@ export class CopyLoad extends Load {
   }
 
   override get wantsHelp(): boolean {
-    return super.wantsHelp && (!this.#frozen || this.rows.waiting >= WORTH_SHARING);
+    return super.wantsHelp && !this.isSmall && (!this.#frozen || this.rows.waiting >= WORTH_SHARING);
   }
 
   protected async load(session: Session): Promise<void> {
     let piece = await this.rows.take();
-    if (this.rows.isSmall) return this.#copySmall(session, piece);
     // Other sessions have taken them all.
     if (!piece && this.rows.bytes > 0) return;
+    if (this.rows.isSmall) return this.#copySmall(session, piece);
     const frozen = this.#frozenStatement();
     if (frozen && !this.#begun) {
       this.#frozen = this.#copyFrozen(session, frozen, piece).finally(() => {
