@@ -19,8 +19,8 @@ const NOTES = `## How it is measured
 - (a): from \`docker run\` to the end of psql. (b) and (c): the file is already in the container, the server is ready and has
   written everything out; psql and pg_restore run in the container, as superuser, over its Unix socket. "stock" is what
   initdb leaves, "our settings" are those of a replica.
-- (d): from the first byte of the upload until a subscriber hears READY: it includes the start of the container and, other
-  than (a) to (c), ANALYZE.
+- (d): from the first byte of the upload until a subscriber hears READY. As by default, a server has been started when the
+  chat was created (REPLICA_WARM=0 in the environment has it started by the upload). Other than (a) to (c), ANALYZE is in.
 - What is in the database afterwards is compared: tables, rows, indexes and foreign keys are the same for every run.
 - CPU seconds: of everything in the replica's container, from its start to READY; the server's own are not among them.
 - API: \`{ chats(first: 1) { totalCount } }\` every 20 ms on one connection that is kept alive, while the restore runs. A

@@ -128,7 +128,7 @@ export function describeClients(engine: string, env: Record<string, string>): vo
         await expect(connected(withUser(`replichat_admin.${chatId}`, password))).rejects.toMatchObject({
           code: '28P01',
         });
-        await expect(connected(uri.replace('/shop', '/replichat_admin'))).rejects.toMatchObject({ code: '42501' });
+        await expect(connected(uri.replace('/shop', '/template1'))).rejects.toMatchObject({ code: '42501' });
         await expect(connected(withUser('app.nobody'))).rejects.toMatchObject({ code: '28000' });
         await expect(connected(withUser('app'))).rejects.toMatchObject({ code: '28000' });
       });

@@ -52,6 +52,38 @@ const GiB = 2 ** 30;
 const USER = 'app';
 /** Databases that psql makes of files beside this one. */
 const SOURCES = ['torture', 'unseen'];
+/** More than a session takes in one go. */
+const MANY_ROWS = Array.from({ length: 2000 }, (_, row) => `${row}\tsome text of row ${row}\n`).join('');
+const rowsOf = (table: string) => `--
+-- Data for Name: ${table}; Type: TABLE DATA; Schema: public; Owner: app
+--
+
+COPY public.${table} (id, text) FROM stdin;
+${MANY_ROWS}\\.
+
+`;
+/** As pg_dump would, but that it has nothing written twice, and creates triggers later. */
+const FILLED = `--
+-- PostgreSQL database dump
+--
+
+SELECT pg_catalog.set_config('search_path', '', false);
+
+CREATE TABLE public.once (id integer, text text);
+CREATE TABLE public.twice (id integer, text text);
+CREATE TABLE public.whole (id integer, text text) PARTITION BY RANGE (id);
+CREATE TABLE public.part PARTITION OF public.whole DEFAULT;
+CREATE TABLE public.log (id integer, text text);
+CREATE TABLE public.logged (id integer, text text);
+CREATE FUNCTION public.log() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN INSERT INTO public.log VALUES (NEW.id, 'logged'); RETURN NEW; END $$;
+CREATE TRIGGER log BEFORE INSERT ON public.logged FOR EACH ROW EXECUTE FUNCTION public.log();
+
+${['once', 'twice', 'twice', 'whole', 'part', 'logged', 'log'].map(rowsOf).join('')}
+--
+-- PostgreSQL database dump complete
+--
+`;
 /** Longer than what sockets, the lexer and the protocol take at once. */
 const LARGE = `
 CREATE TABLE large (id int, a text, b bytea);
@@ -500,6 +532,26 @@ describeHere('a replica is what psql makes of the same file', () => {
   test('made by pg_dump, and edited by hand', async () => {
     const script = (await sourceAccess.dump('--dbname=small', '--no-owner')).toString();
     await expectFaithful(Buffer.from(editedByHand(script)), { ownerless: true });
+  });
+
+  test('with tables that are loaded at once, twice, as partitions, or by a trigger as well', async () => {
+    const { status, access, dispose } = await replicate(Buffer.from(FILLED), 64 * KiB);
+    try {
+      await compare(Buffer.from(FILLED), status, access, { ownerless: true });
+      const seen = `SELECT relname, relallvisible = relpages AS frozen FROM pg_class
+        WHERE relname IN ('once', 'twice', 'part', 'log') ORDER BY relname`;
+      const { rows } = await access.query(seen, 'replica');
+      expect(rows).toEqual([
+        { relname: 'log', frozen: false },
+        { relname: 'once', frozen: true },
+        { relname: 'part', frozen: false },
+        { relname: 'twice', frozen: false },
+      ]);
+      // What the restore switches off for its own sake.
+      expect((await access.query('SHOW autovacuum')).rows).toEqual([{ autovacuum: 'on' }]);
+    } finally {
+      dispose();
+    }
   });
 
   test.each(['../../examples/library.sql', '../../../shared/dumps/pagila.sql', '../../../shared/dumps/northwind.sql'])(
