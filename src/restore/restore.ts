@@ -6,6 +6,7 @@ import { beginAs, type Defaults, defaultsOf } from './defaults.js';
 import { readFacts } from './facts.js';
 import { Graph } from './graph.js';
 import { asFailure, RestoreFailure, shorten } from './issues.js';
+import { CopyLoad, InsertLoad } from './loads.js';
 import { ALONE, Plan } from './plan.js';
 import { Progress } from './progress.js';
 import { Queue } from './queue.js';
@@ -16,7 +17,7 @@ import { Script, type Statement, type Unit } from './script.js';
 import { Session } from './session.js';
 import { Spool } from './spool.js';
 import { classify } from './statement.js';
-import { Analyze, Build, CopyLoad, InOrder, InsertLoad, type RestoreTask, Sizes, type Worker } from './tasks.js';
+import { Analyze, Build, InOrder, type RestoreTask, Sizes, type Worker } from './tasks.js';
 
 /** The empty database that a dump is restored into. */
 export interface RestoreTarget extends Administrator {
