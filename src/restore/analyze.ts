@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { messageOf } from '../domain/errors.js';
-import { namesOf, relationName } from './place.js';
+import { namesOf, quotedRelation, relationName } from './place.js';
 import type { Report } from './report.js';
 import type { Session } from './session.js';
 
@@ -19,7 +19,7 @@ WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND n.nspname NOT IN (
 
 /** The planner's statistics, which are no part of a dump. Resolves with what the server said when it refused. */
 export async function analyze(session: Session, relations: readonly string[]): Promise<unknown> {
-  return refusal(session, `ANALYZE ${relations.map(quoted).join(', ')}`);
+  return refusal(session, `ANALYZE ${relations.map(quotedRelation).join(', ')}`);
 }
 
 /**
@@ -28,7 +28,7 @@ export async function analyze(session: Session, relations: readonly string[]): P
  * the columns whatever the script's encoding.
  */
 export async function sample(session: Session, relation: string): Promise<unknown> {
-  const name = pg.escapeLiteral(quoted(relation));
+  const name = pg.escapeLiteral(quotedRelation(relation));
   return refusal(
     session,
     `DO $replichat$ BEGIN
@@ -59,10 +59,6 @@ export async function analyzeRest(session: Session, done: ReadonlySet<string>, r
       report.warn({ code: 'ANALYZE_FAILED', message, object: namesOf(relation).join('.') });
     }
   }
-}
-
-function quoted(relation: string): string {
-  return namesOf(relation).map(pg.escapeIdentifier).join('.');
 }
 
 function refusal(session: Session, statement: string): Promise<unknown> {

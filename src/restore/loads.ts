@@ -1,8 +1,7 @@
-import pg from 'pg';
 import { Ahead } from './ahead.js';
 import type { Lock } from './graph.js';
 import { issueOfRows } from './issues.js';
-import { namesOf } from './place.js';
+import { isAscii, quotedRelation } from './place.js';
 import type { Report } from './report.js';
 import { HELD_BYTES, type Piece, type Rows } from './rows.js';
 import type { Runner } from './runner.js';
@@ -132,8 +131,9 @@ export class CopyLoad extends Load {
     // Other sessions have taken them all.
     if (!piece && this.rows.bytes > 0) return;
     if (this.rows.isSmall) return this.#copySmall(session, piece);
-    const frozen = this.#frozenStatement();
-    if (frozen && !this.#begun) {
+    const frozen = this.#begun ? undefined : this.#frozenStatement();
+    this.#begun = true;
+    if (frozen) {
       this.#frozen = this.#copyFrozen(session, frozen, piece).finally(() => {
         this.#frozen = undefined;
       });
@@ -144,7 +144,6 @@ export class CopyLoad extends Load {
       this.#shared = true;
       await this.#frozen;
     }
-    this.#begun = true;
     await this.#copy(session, this.statement.bytes, piece);
   }
 
@@ -189,18 +188,16 @@ export class CopyLoad extends Load {
    */
   #frozenStatement(): FrozenCopy | undefined {
     const { kind, bytes } = this.statement;
-    // The name of any other table is known in the script's encoding only.
-    if (!this.fillsEmpty || kind.place?.of !== 'load' || !/^[ -~]*$/.test(kind.place.table)) return undefined;
+    if (!this.fillsEmpty || kind.place?.of !== 'load' || !isAscii(kind.place.table)) return undefined;
     const text = bytes.toString('latin1').replace(/\s*;?\s*$/, '');
     return {
-      truncate: Buffer.from(`TRUNCATE ONLY ${namesOf(kind.place.table).map(pg.escapeIdentifier).join('.')}`),
+      truncate: Buffer.from(`TRUNCATE ONLY ${quotedRelation(kind.place.table)}`),
       copy: Buffer.from(`${text}\nWITH (FREEZE)`, 'latin1'),
     };
   }
 
   /** Resolves when the transaction has ended: other sessions may load then, and the table is emptied no more. */
   async #copyFrozen(session: Session, statements: FrozenCopy, piece: Piece | undefined): Promise<void> {
-    this.#begun = true;
     await session.run(Buffer.from('BEGIN'));
     const isEmptied = await session.run(statements.truncate).then(
       () => true,

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { identifierOf, isName, type Word } from './words.js';
 
 /**
@@ -152,4 +153,14 @@ export function relationName(schema: string, name: string): string {
 /** Its schema and its own name. */
 export function namesOf(relation: string): [schema: string, name: string] {
   return JSON.parse(relation);
+}
+
+/** As it is written in SQL. */
+export function quotedRelation(relation: string): string {
+  return namesOf(relation).map(pg.escapeIdentifier).join('.');
+}
+
+/** Any other name is known in the script's encoding only. */
+export function isAscii(relation: string): boolean {
+  return /^[ -~]*$/.test(relation);
 }

@@ -7,6 +7,7 @@ import { readFacts } from './facts.js';
 import { Graph } from './graph.js';
 import { asFailure, RestoreFailure, shorten } from './issues.js';
 import { CopyLoad, InsertLoad } from './loads.js';
+import { isAscii } from './place.js';
 import { ALONE, Plan } from './plan.js';
 import { Progress } from './progress.js';
 import { Queue } from './queue.js';
@@ -280,8 +281,7 @@ class Restore {
   async #analyzeLoaded(): Promise<void> {
     const small: string[] = [];
     for (const [table, rows] of this.#loads) {
-      // The name of any other is known in the script's encoding only.
-      if (!/^[ -~]*$/.test(table)) continue;
+      if (!isAscii(table)) continue;
       if (rows.isSmall) small.push(table);
       else await this.#add(new Analyze([table], this.#sizes, this.#analyzed));
     }
