@@ -125,8 +125,8 @@ async function chooseEngine(
   instance: string,
   logger: Logger,
 ): Promise<{ engine: ReplicaEngine; why: string }> {
-  const { image, defaultMajor, memoryBytes, cpus } = config.replica;
-  const docker = () => new DockerEngine({ instance, image, defaultMajor, memoryBytes, cpus, logger });
+  const { image, connect, defaultMajor, memoryBytes, cpus } = config.replica;
+  const docker = () => new DockerEngine({ instance, image, connect, defaultMajor, memoryBytes, cpus, logger });
   const embedded = () => new EmbeddedEngine({ instance, memoryBytes, logger });
   if (config.engine === 'docker') return { engine: docker(), why: 'as REPLICA_ENGINE says' };
   if (config.engine === 'embedded') return { engine: embedded(), why: 'as REPLICA_ENGINE says' };

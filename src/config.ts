@@ -93,6 +93,11 @@ export const VARIABLES = {
     z.string().min(1, 'is empty'),
     'image of engine docker; {major} is the major version that the dump came from',
   ),
+  REPLICA_CONNECT: variable(
+    'auto',
+    oneOf('auto', 'exec'),
+    'how engine docker reaches a replica; auto is by its Unix socket where the server is root on the machine of the Docker Engine, else by docker exec',
+  ),
   REPLICA_MAJOR: variable('17', integer(14, 99), '{major} for a dump that does not say where it came from'),
   REPLICA_MEMORY: variable('1g', memory, 'memory of one replica'),
   REPLICA_CPUS: variable('0', cpus, 'CPUs of one replica; 0 for no limit'),
@@ -147,6 +152,7 @@ export interface Config {
   readonly engine: Values['REPLICA_ENGINE'];
   readonly replica: {
     readonly image: string;
+    readonly connect: 'auto' | 'exec';
     readonly defaultMajor: number;
     readonly memoryBytes: number;
     readonly cpus: number | undefined;
@@ -188,6 +194,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     engine: values.REPLICA_ENGINE,
     replica: Object.freeze({
       image: values.REPLICA_IMAGE,
+      connect: values.REPLICA_CONNECT,
       defaultMajor: values.REPLICA_MAJOR,
       memoryBytes: values.REPLICA_MEMORY,
       cpus: values.REPLICA_CPUS || undefined,

@@ -11,6 +11,7 @@ const DEFAULTS: Config = {
   engine: 'auto',
   replica: {
     image: 'postgres:{major}',
+    connect: 'auto',
     defaultMajor: 17,
     memoryBytes: GiB,
     cpus: undefined,

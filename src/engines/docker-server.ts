@@ -8,7 +8,8 @@ import { convertArchive } from './docker-archive.js';
 import { containerName } from './docker-container.js';
 import { statusOf } from './docker-errors.js';
 import { textOf } from './docker-frames.js';
-import { type ExecStream, execOutput, openRelay } from './docker-relay.js';
+import { execOutput, openRelay } from './docker-relay.js';
+import { SocketFolder } from './docker-socket.js';
 import { DISPOSED, outOfMemory, STOP_NOTICED_MS } from './server-stop.js';
 
 const CALL_TIMEOUT_MS = 60_000;
@@ -26,6 +27,9 @@ const FAULT_TIMEOUT_MS = 5_000;
 /** Where the kernel counts the processes that it killed for memory, in cgroup v2 and v1. */
 const OOM_COUNTERS = ['cat', '/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/memory/memory.oom_control'];
 
+/** How PostgreSQL is reached: auto is by its socket where that can be, else by docker exec. */
+export type ConnectMode = 'auto' | 'exec';
+
 export interface DockerServerOptions {
   docker: Dockerode;
   name: string;
@@ -33,6 +37,7 @@ export interface DockerServerOptions {
   admin: ReplicaServer['admin'];
   memoryBytes: number;
   cpus: number;
+  connect: ConnectMode;
   startTimeoutMs: number;
   /** Called when nothing of the container is left. */
   onRemoved: () => void;
@@ -46,8 +51,10 @@ export class DockerServer implements ReplicaServer {
   readonly #options: DockerServerOptions;
   /** By its name until the Engine has told its id: the name changes when the server is assigned. */
   #container: Dockerode.Container;
-  readonly #ahead: Promise<ExecStream>[] = [];
+  readonly #ahead: Promise<Duplex>[] = [];
   readonly #streams = new Set<Duplex>();
+  /** Where PostgreSQL is reached without the Engine, if it can be. */
+  #folder: SocketFolder | undefined;
   readonly #gone = new AbortController();
   #resolveStopped!: (stop: ServerStop) => void;
   #stop: ServerStop | undefined;
@@ -74,7 +81,7 @@ export class DockerServer implements ReplicaServer {
 
   /** On failure the container may be there, for `lastLogLines` and `dispose`. */
   async start(container: Dockerode.ContainerCreateOptions, signal: AbortSignal): Promise<void> {
-    const { docker, startTimeoutMs } = this.#options;
+    const { docker, connect, startTimeoutMs } = this.#options;
     // Not the caller's signal: a call that is cut off would leave open whether the container exists.
     this.#container = await docker.createContainer({
       ...container,
@@ -82,10 +89,16 @@ export class DockerServer implements ReplicaServer {
     });
     signal.throwIfAborted();
     await this.#container.start({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+    if (connect === 'auto') this.#folder = await this.#socketFolder();
     const open = () => this.#open({ waitMs: startTimeoutMs });
     const takingOver = takeOver({ open, admin: this.admin }, signal);
-    for (let count = 0; count < RELAYS_AHEAD; count++) this.#openAhead();
+    for (let count = 0; !this.#folder && count < RELAYS_AHEAD; count++) this.#openAhead();
     await abortable(takingOver, signal);
+  }
+
+  async #socketFolder(): Promise<SocketFolder | undefined> {
+    const { Id, State } = await this.#container.inspect({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+    return SocketFolder.of({ id: Id, pid: State.Pid });
   }
 
   /** Also when an event was missed. */
@@ -108,10 +121,10 @@ export class DockerServer implements ReplicaServer {
     this.#ahead.push(opening);
   }
 
-  async #open(options: { waitMs: number; ahead?: boolean }): Promise<ExecStream> {
+  async #open(options: { waitMs: number; ahead?: boolean }): Promise<Duplex> {
     if (this.#stop) throw new Error(this.#stop.message);
     const signal = AbortSignal.any([this.#gone.signal, AbortSignal.timeout(options.waitMs + OPEN_TIMEOUT_MS)]);
-    const stream = await openRelay(this.#container, { ...options, signal });
+    const stream = await (this.#folder?.connect() ?? openRelay(this.#container, { ...options, signal }));
     this.#streams.add(stream);
     stream.once('close', () => this.#streams.delete(stream));
     return stream;
@@ -186,6 +199,7 @@ export class DockerServer implements ReplicaServer {
 
   async #remove(): Promise<void> {
     this.#gone.abort(new Error(DISPOSED.message));
+    await this.#folder?.close();
     try {
       await removeContainer(this.#container);
     } finally {

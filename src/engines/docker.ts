@@ -10,7 +10,7 @@ import { containerName, containerOptions, INCOMPLETE_IMAGE, LABEL } from './dock
 import { isUnreachable, reasonOf, statusOf, unavailable, unreachable } from './docker-errors.js';
 import { watchEvents } from './docker-events.js';
 import { ImageSource } from './docker-image.js';
-import { DockerServer, removeContainer } from './docker-server.js';
+import { type ConnectMode, DockerServer, removeContainer } from './docker-server.js';
 import { Fleet } from './fleet.js';
 import { isAlive, presenceFolder, removeStalePresences } from './presence.js';
 
@@ -22,6 +22,7 @@ export interface DockerEngineOptions {
   defaultMajor: number;
   memoryBytes: number;
   cpus?: number | undefined;
+  connect?: ConnectMode | undefined;
   startTimeoutMs?: number | undefined;
   docker?: Dockerode | undefined;
   logger: Logger;
@@ -102,7 +103,7 @@ export class DockerEngine implements ReplicaEngine {
   }
 
   #start(image: string, chatId: string | undefined, hostCpus: number, signal: AbortSignal): Promise<DockerServer> {
-    const { instance, memoryBytes, cpus, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    const { instance, memoryBytes, cpus, connect = 'auto', startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const admin = newAdmin();
     const name = containerName(chatId, newId());
     const server = new DockerServer({
@@ -112,6 +113,7 @@ export class DockerEngine implements ReplicaEngine {
       admin,
       memoryBytes,
       cpus: Math.ceil(cpus ?? hostCpus),
+      connect,
       startTimeoutMs,
       onRemoved: () => this.#fleet.forget(name),
     });

@@ -45,6 +45,7 @@ test('a fault that a stuck Docker Engine does not tell is not known', async () =
     image: 'i',
     admin: newAdmin(),
     cpus: 1,
+    connect: 'exec',
     memoryBytes: 1,
     startTimeoutMs: 1,
     onRemoved,

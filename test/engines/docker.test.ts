@@ -1,4 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -9,7 +10,7 @@ import pg from 'pg';
 import { pino } from 'pino';
 import { newId } from '../../src/domain/ids.js';
 import { DockerEngine, type DockerEngineOptions } from '../../src/engines/docker.js';
-import { containerOptions } from '../../src/engines/docker-container.js';
+import { containerOptions, SOCKET_FOLDER } from '../../src/engines/docker-container.js';
 import { execOutput } from '../../src/engines/docker-relay.js';
 import { announcePresence, presenceFolder } from '../../src/engines/presence.js';
 import type { ReplicaServer } from '../../src/ports.js';
@@ -17,7 +18,7 @@ import { clientConfig } from '../../src/postgres/connect.js';
 import { describeReplicaEngine, request, until } from '../contracts/replica-engine.js';
 import { dump } from '../support/archives.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
-import { cuttable, localSocket } from '../support/wire.js';
+import { cuttable, localSocket, reachesSockets } from '../support/wire.js';
 
 const MiB = 2 ** 20;
 const docker = new Dockerode();
@@ -65,10 +66,16 @@ async function leaveBehind(instance: string, tempFolder = tmpdir()): Promise<str
 }
 
 describeReplicaEngine('the Docker engine', { available, create, remains, dump });
+describeReplicaEngine('the Docker engine by docker exec', {
+  available,
+  create: (instance: string) => create(instance, { connect: 'exec' }),
+  remains,
+  dump,
+});
 
 (available ? describe : describe.skip)('the Docker engine', () => {
   const instance = newId();
-  const engine = create(instance, { cpus: 1.5 });
+  const engine = create(instance, { cpus: 1.5, connect: 'exec' });
   afterAll(() => engine.close());
 
   describe('a container', () => {
@@ -191,6 +198,28 @@ describeReplicaEngine('the Docker engine', { available, create, remains, dump })
       for (const volume of volumes)
         await expect(docker.getVolume(volume).inspect()).rejects.toMatchObject({ statusCode: 404 });
     });
+  });
+
+  const asRoot = reachesSockets ? test : test.skip;
+  asRoot('reaches PostgreSQL by its socket, and by nothing that stands in its place', async () => {
+    const short = create(newId());
+    const decoy = createServer().listen(join(tmpdir(), `decoy-${newId()}.sock`));
+    const reached: unknown[] = [];
+    decoy.on('connection', (socket) => reached.push(socket.destroy()));
+    try {
+      const server = await short.provision(request());
+      const client = await connect(server);
+      expect(await run(server, COUNT_RELAYS)).toBe('0\n');
+      await client.end();
+      await run(server, `cd ${SOCKET_FOLDER} && mv .s.PGSQL.5432 kept && ln -s ${decoy.address()} .s.PGSQL.5432`);
+      await expect(server.open()).rejects.toThrow(/replaced by something else/);
+      await run(server, `cd ${SOCKET_FOLDER} && mv kept .s.PGSQL.5432`);
+      await (await connect(server)).end();
+      expect(reached).toEqual([]);
+    } finally {
+      decoy.close();
+      await short.close();
+    }
   });
 
   test('notices that a container was killed', async () => {

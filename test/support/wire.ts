@@ -7,6 +7,8 @@ import { newId } from '../../src/domain/ids.js';
 const host = process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock';
 /** The Docker Engine's; undefined when it is elsewhere. */
 export const localSocket = host.startsWith('unix://') ? host.slice('unix://'.length) : undefined;
+/** Whether replicas are reached by their Unix sockets, see REPLICA_CONNECT. */
+export const reachesSockets = localSocket !== undefined && process.getuid?.() === 0;
 
 /** A way to the Docker Engine that can be interrupted. */
 export async function cuttable(target = localSocket as string) {
