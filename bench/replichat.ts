@@ -40,7 +40,7 @@ export interface ReplichatFacts {
   readonly resetSeconds: number;
 }
 
-const PROBE = { query: '{ chats(first: 1) { totalCount } }', intervalMs: 20 };
+const PROBE = { query: '{ chats(first: 1) { totalCount } }', intervalMs: 100 };
 const SETTLE_MS = 1_000;
 const SHUTDOWN_MS = 30_000;
 const QUERY_MS = 600_000;

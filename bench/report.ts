@@ -23,7 +23,7 @@ const NOTES = `## How it is measured
   chat was created (REPLICA_WARM=0 in the environment has it started by the upload). Other than (a) to (c), ANALYZE is in.
 - What is in the database afterwards is compared: tables, rows, indexes and foreign keys are the same for every run.
 - CPU seconds: of everything in the replica's container, from its start to READY; the server's own are not among them.
-- API: \`{ chats(first: 1) { totalCount } }\` every 20 ms on one connection that is kept alive, while the restore runs. A
+- API: \`{ chats(first: 1) { totalCount } }\` every 100 ms on one connection that is kept alive, while the restore runs. A
   request that waits for the one before it has its wait counted. All rounds together.
 - Memory: resident bytes of the server's process, after a first small restore that is not counted, and at most until
   READY. The worst round.

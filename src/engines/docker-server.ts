@@ -98,7 +98,9 @@ export class DockerServer implements ReplicaServer {
 
   async #socketFolder(): Promise<SocketFolder | undefined> {
     const { Id, State } = await this.#container.inspect({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
-    return SocketFolder.of({ id: Id, pid: State.Pid });
+    const folder = await SocketFolder.of({ id: Id, pid: State.Pid });
+    if (this.#gone.signal.aborted) await folder?.close();
+    return folder;
   }
 
   /** Also when an event was missed. */
