@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
-import { VARIABLES } from '../src/config.js';
+import { VARIABLES } from '../src/config/variables.js';
 import { LABEL } from '../src/engines/docker-container.js';
 import { presenceFolder } from '../src/engines/presence.js';
 import type { Answer } from '../test/support/app.js';

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
-import { type Config, ConfigError, describeVariables, loadConfig, VARIABLES } from '../src/config.js';
+import { VARIABLES } from '../src/config/variables.js';
+import { type Config, ConfigError, describeVariables, loadConfig } from '../src/config.js';
 
 const GiB = 1024 ** 3;
 

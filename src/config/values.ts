@@ -1,0 +1,56 @@
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+
+const UNITS = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+const SECONDS = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Bytes as Docker writes them: 512m, 2g. */
+export const size = z.string().transform((text, context) => {
+  const match = /^(\d+)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
+  if (match) return Number(match[1]) * UNITS[(match[2] as string).toLowerCase() as keyof typeof UNITS];
+  context.addIssue('is no size; write a number of bytes, or 512k, 512m, 2g');
+  return z.NEVER;
+});
+
+export const memory = size.refine((bytes) => bytes >= 128 * UNITS.m, 'is too little; a replica needs at least 128m');
+
+export const duration = z.string().transform((text, context) => {
+  const match = /^(\d+)\s*([smhd]?)$/i.exec(text);
+  if (match) return Number(match[1]) * SECONDS[(match[2] as string).toLowerCase() as keyof typeof SECONDS];
+  context.addIssue('is no duration; write a number of seconds, or 90s, 30m, 12h, 7d');
+  return z.NEVER;
+});
+
+/** What a timer of Node can wait for: it takes more than 2^31 ms for none. */
+export const timeout = duration.refine((seconds) => seconds >= 1 && seconds <= 24 * SECONDS.d, {
+  error: 'is out of range; give 1s to 24d',
+});
+
+export const integer = (least: number, most: number) => {
+  const error = `is out of range; give a whole number from ${least} to ${most}`;
+  return z.coerce
+    .number(error)
+    .refine((value) => Number.isInteger(value) && value >= least && value <= most, { error });
+};
+
+const PORT_ERROR = 'is no TCP port; give one from 0 to 65535, auto or off';
+export const gatewayPort = z
+  .string()
+  .transform((text) => (text === 'auto' || text === 'off' ? text : Number(text)))
+  .refine((port) => typeof port === 'string' || (Number.isInteger(port) && port >= 0 && port <= 65_535), {
+    error: PORT_ERROR,
+  });
+
+const MACHINE_CPUS = availableParallelism();
+const CPUS_ERROR = `is no number of CPUs; give 0 to ${MACHINE_CPUS}, which this machine has`;
+export const cpus = z.coerce.number(CPUS_ERROR).min(0, CPUS_ERROR).max(MACHINE_CPUS, CPUS_ERROR);
+
+export const oneOf = <const T extends readonly string[]>(...values: T) =>
+  z.enum(values, { error: `is unknown; give one of ${values.join(', ')}` });
+
+export const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+);

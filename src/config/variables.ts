@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { cpus, duration, gatewayPort, integer, list, memory, oneOf, size, timeout } from './values.js';
+
+export interface Variable {
+  readonly schema: z.ZodType;
+  /** As it would be written in the environment. */
+  readonly byDefault: string;
+  readonly description: string;
+}
+
+function variable<T>(byDefault: string, schema: z.ZodType<T>, description: string) {
+  return { schema, byDefault, description };
+}
+
+/** Every variable of the environment that is read; DOCKER_HOST and its like are Docker's own. */
+export const VARIABLES = {
+  PORT: variable('4000', integer(0, 65535), 'TCP port to listen on; 0 takes a free one'),
+  HOST: variable('127.0.0.1', z.string().min(1, 'is empty'), 'address to listen on; there is no authentication yet'),
+  GATEWAY_PORT: variable(
+    'auto',
+    gatewayPort,
+    'TCP port for PostgreSQL clients; auto is 5433, or a free one where that is taken; 0 takes a free one, off none',
+  ),
+  GATEWAY_HOST: variable('', z.string(), 'host name that PostgreSQL clients are told to connect to; HOST without it'),
+  GATEWAY_TLS_CERT: variable(
+    '',
+    z.string(),
+    'file with the certificate (chain) for PostgreSQL clients, PEM; none: no TLS',
+  ),
+  GATEWAY_TLS_KEY: variable('', z.string(), 'file with the private key of that certificate, PEM'),
+  GATEWAY_MAX_CONNECTIONS: variable('5000', integer(1, 1_000_000), 'connections of PostgreSQL clients at a time'),
+  REPLICA_ENGINE: variable(
+    'auto',
+    oneOf('auto', 'docker', 'embedded'),
+    'what runs replicas; auto takes docker where a Docker Engine answers, else embedded',
+  ),
+  REPLICA_IMAGE: variable(
+    'postgres:{major}',
+    z.string().min(1, 'is empty'),
+    'image of engine docker; {major} is the major version that the dump came from',
+  ),
+  REPLICA_CONNECT: variable(
+    'auto',
+    oneOf('auto', 'exec'),
+    'how engine docker reaches a replica; auto is by its Unix socket where the server is root on the machine of the Docker Engine, else by docker exec',
+  ),
+  REPLICA_MAJOR: variable('17', integer(14, 99), '{major} for a dump that does not say where it came from'),
+  REPLICA_MEMORY: variable('1g', memory, 'memory of one replica'),
+  REPLICA_CPUS: variable('0', cpus, 'CPUs of one replica; 0 for no limit'),
+  REPLICA_DISK: variable('20g', size, 'disk of one replica, temporary files and write-ahead log included'),
+  REPLICA_TTL: variable('24h', duration, 'how long a replica lives after its last use; 0 for as long as the server'),
+  REPLICA_WARM: variable(
+    '1',
+    integer(0, 100),
+    'servers kept started for the next replicas, on top of MAX_REPLICAS; 0 for none',
+  ),
+  RESTORE_TIMEOUT: variable('1h', timeout, 'how long a restore may take, the upload included'),
+  MAX_REPLICAS: variable('20', integer(1, 10_000), 'replicas at a time'),
+  MAX_SPOOL_BYTES: variable(
+    '4g',
+    size,
+    'disk in the temporary folder for what one upload is ahead of its restore; the upload waits beyond it',
+  ),
+  MAX_UPLOAD_BYTES: variable('10g', size, 'size of an uploaded file'),
+  MAX_UNPACKED_BYTES: variable('50g', size, 'size of the script in a compressed file or an archive'),
+  UPLOAD_IDLE_TIMEOUT: variable('60s', timeout, 'how long an upload may stand still'),
+  MAX_MESSAGE_BYTES: variable('1m', size, 'size of a message, as JSON'),
+  ALLOWED_ORIGINS: variable(
+    'https://studio.apollographql.com',
+    list,
+    'origins beside localhost whose pages may use the API, separated by commas',
+  ),
+  ALLOWED_HOSTS: variable(
+    '',
+    list,
+    'host names beside localhost by which the server may be reached, separated by commas',
+  ),
+  LOG_LEVEL: variable(
+    'info',
+    oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    'least severity that is logged',
+  ),
+} satisfies Record<string, Variable>;
+
+export type Values = { [K in keyof typeof VARIABLES]: z.output<(typeof VARIABLES)[K]['schema']> };
