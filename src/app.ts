@@ -3,6 +3,7 @@ import type { Server } from 'node:http';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { type Config, ConfigError } from './config.js';
+import { SOLE_OWNER } from './domain/chat.js';
 import { messageOf } from './domain/errors.js';
 import { newId } from './domain/ids.js';
 import { DockerEngine } from './engines/docker.js';
@@ -66,6 +67,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
         chats,
         replicas,
         queries,
+        owner: SOLE_OWNER,
         logger: logger.child({ requestId }),
         signal,
         requestBytes,

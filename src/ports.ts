@@ -6,29 +6,32 @@ import type { Replica, ReplicationStatus } from './domain/replica.js';
 
 /**
  * Keeps chats, their source passwords, messages and replicas. What a call has resolved for is there for the next call.
- * Calls for an unknown chat resolve with undefined or false and change nothing.
+ * Calls for an unknown chat resolve with undefined or false and change nothing; somebody else's chat is as unknown as
+ * one that never was. Calls without an owner are the server's own.
  */
 export interface ChatStore {
   addChat(chat: Chat, password: string): Promise<void>;
-  chat(id: string): Promise<Chat | undefined>;
-  /** Newest first. */
-  chats(page: PageRequest): Promise<Page<Chat>>;
-  updateChat(id: string, changes: ChatChanges): Promise<Chat | undefined>;
+  /** For those who prove themselves otherwise than by being the owner. */
+  ownerOf(chatId: string): Promise<string | undefined>;
+  chat(owner: string, id: string): Promise<Chat | undefined>;
+  /** Those of the owner, newest first. */
+  chats(owner: string, page: PageRequest): Promise<Page<Chat>>;
+  updateChat(owner: string, id: string, changes: ChatChanges): Promise<Chat | undefined>;
   /** Its messages, its password and its replica go with it. */
-  deleteChat(id: string): Promise<boolean>;
+  deleteChat(owner: string, id: string): Promise<boolean>;
   /** The password of the source database. */
-  password(chatId: string): Promise<string | undefined>;
+  password(owner: string, chatId: string): Promise<string | undefined>;
 
   /** All of them or, for an unknown chat, none. */
-  addMessages(chatId: string, messages: readonly Message[]): Promise<boolean>;
+  addMessages(owner: string, chatId: string, messages: readonly Message[]): Promise<boolean>;
   /** Oldest first. */
-  messages(chatId: string, page: PageRequest): Promise<Page<Message> | undefined>;
+  messages(owner: string, chatId: string, page: PageRequest): Promise<Page<Message> | undefined>;
 
+  replica(owner: string, chatId: string): Promise<Replica | undefined>;
+  deleteReplica(owner: string, chatId: string): Promise<boolean>;
   saveReplica(replica: Replica): Promise<boolean>;
   /** Nothing comes between the reading that `change` is given and the writing of what it returns. */
   updateReplica(chatId: string, change: (replica: Replica) => Replica): Promise<Replica | undefined>;
-  replica(chatId: string): Promise<Replica | undefined>;
-  deleteReplica(chatId: string): Promise<boolean>;
   close(): Promise<void>;
 }
 

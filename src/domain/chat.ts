@@ -3,9 +3,14 @@ import { badInput } from './errors.js';
 export type Dbms = 'POSTGRESQL';
 export type Environment = 'LOCAL' | 'CLOUD';
 
+/** Who owns every chat of a server that knows its users not apart. */
+export const SOLE_OWNER = '';
+
 /** A chat and the database that it is about. Carries no password: that one is kept and read apart (ChatStore.password). */
 export interface Chat {
   readonly id: string;
+  /** Whose it is. To everybody else there is no such chat. */
+  readonly owner: string;
   readonly name: string;
   readonly host: string;
   readonly port: number;

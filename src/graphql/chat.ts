@@ -113,17 +113,17 @@ export class ChatResolver {
     @Arg('first', () => Int, { defaultValue: 50, description: 'At most so many, 0 to 500.' }) first: number,
     @Arg('after', () => String, { nullable: true, description: 'Only those that come after this cursor.' })
     after: string | null,
-    @Ctx() { chats }: Context,
+    @Ctx() { chats, owner }: Context,
   ): Promise<Connection<domain.Chat>> {
-    return toConnection(await chats.list({ first, after }), (chat) => chat);
+    return toConnection(await chats.list(owner, { first, after }), (chat) => chat);
   }
 
   @Query(() => Chat, { nullable: true, description: 'A chat; null when there is none of this id.' })
   async chat(
     @Arg('id', () => ID, { description: 'Its id.' }) id: string,
-    @Ctx() { chats }: Context,
+    @Ctx() { chats, owner }: Context,
   ): Promise<domain.Chat | null> {
-    return (await chats.find(id)) ?? null;
+    return (await chats.find(owner, id)) ?? null;
   }
 
   @Mutation(() => Chat, {
@@ -131,18 +131,18 @@ export class ChatResolver {
   })
   createChat(
     @Arg('input', () => CreateChatInput, { description: 'The chat.' }) input: CreateChatInput,
-    @Ctx() { chats }: Context,
+    @Ctx() { chats, owner }: Context,
   ): Promise<domain.Chat> {
-    return chats.create(input);
+    return chats.create(owner, input);
   }
 
   @Mutation(() => Chat, { description: 'Changes a chat. Errors: NOT_FOUND, BAD_USER_INPUT.' })
   updateChat(
     @Arg('input', () => UpdateChatInput, { description: 'The changes.' }) { chatId, ...changes }: UpdateChatInput,
-    @Ctx() { chats }: Context,
+    @Ctx() { chats, owner }: Context,
   ): Promise<domain.Chat> {
     const given = Object.entries(changes).filter(([, value]) => value !== null && value !== undefined);
-    return chats.update(chatId, Object.fromEntries(given));
+    return chats.update(owner, chatId, Object.fromEntries(given));
   }
 
   @Mutation(() => ID, {
@@ -150,9 +150,9 @@ export class ChatResolver {
   })
   async deleteChat(
     @Arg('id', () => ID, { description: 'Its id.' }) id: string,
-    @Ctx() { chats }: Context,
+    @Ctx() { chats, owner }: Context,
   ): Promise<string> {
-    await chats.delete(id);
+    await chats.delete(owner, id);
     return id;
   }
 
@@ -169,14 +169,14 @@ export class ChatResolver {
     last: number | null,
     @Arg('before', () => String, { nullable: true, description: 'Only those that come before this cursor.' })
     before: string | null,
-    @Ctx() { chats }: Context,
+    @Ctx() { chats, owner }: Context,
   ): Promise<InstanceType<typeof MessageConnection>> {
-    return toConnection(await chats.messages(chat.id, { first, after, last, before }), toMessage);
+    return toConnection(await chats.messages(owner, chat.id, { first, after, last, before }), toMessage);
   }
 
   @FieldResolver(() => Replica, { nullable: true, description: 'Its replica; null before the first upload.' })
-  async replica(@Root() chat: domain.Chat, @Ctx() { replicas }: Context): Promise<Replica | null> {
-    const replica = await replicas.replica(chat.id);
+  async replica(@Root() chat: domain.Chat, @Ctx() { replicas, owner }: Context): Promise<Replica | null> {
+    const replica = await replicas.replica(owner, chat.id);
     return replica ? toReplica(replica) : null;
   }
 }

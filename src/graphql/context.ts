@@ -8,6 +8,8 @@ export interface Context {
   readonly chats: ChatService;
   readonly replicas: ReplicaService;
   readonly queries: QueryService;
+  /** Who asks: the chats of this owner, and no others, exist here. */
+  readonly owner: string;
   readonly logger: Logger;
   /** Aborts when the operation's client has gone or has unsubscribed. */
   readonly signal: AbortSignal;

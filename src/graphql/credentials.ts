@@ -49,8 +49,8 @@ export class CredentialsResolver {
       description: 'Those of the source database or those of the replica.',
     })
     target: 'SOURCE' | 'REPLICA',
-    @Ctx() { chats, replicas }: Context,
+    @Ctx() { chats, replicas, owner }: Context,
   ): Promise<domain.Credentials> {
-    return target === 'SOURCE' ? chats.credentials(chatId) : replicas.credentials(chatId);
+    return target === 'SOURCE' ? chats.credentials(owner, chatId) : replicas.credentials(owner, chatId);
   }
 }

@@ -138,15 +138,15 @@ export class MessageResolver {
   @Mutation(() => Message, { description: 'Adds a message to a chat. Errors: NOT_FOUND, BAD_USER_INPUT.' })
   async postMessage(
     @Arg('input', () => PostMessageInput, { description: 'The message.' }) input: PostMessageInput,
-    @Ctx() { chats }: Context,
+    @Ctx() { chats, owner }: Context,
   ): Promise<Message> {
-    return toMessage(await chats.post(input.chatId, input.role, input.content));
+    return toMessage(await chats.post(owner, input.chatId, input.role, input.content));
   }
 
   @Subscription(() => Message, {
     description: 'Every message that is added to a chat from now on; ends when the chat is deleted. Errors: NOT_FOUND.',
     subscribe: ({ args, context }: SubscribeResolverData<unknown, { chatId: string }, Context>) =>
-      context.chats.watchMessages(args.chatId, context.signal),
+      context.chats.watchMessages(context.owner, args.chatId, context.signal),
   })
   messageAdded(
     @Root() message: domain.Message,

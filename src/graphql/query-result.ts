@@ -64,9 +64,9 @@ export class QueryResolver {
   })
   async runQuery(
     @Arg('input', () => RunQueryInput, { description: 'The statement, and its limits.' }) input: RunQueryInput,
-    @Ctx() { queries, signal }: Context,
+    @Ctx() { queries, owner, signal }: Context,
   ): Promise<QueryResult> {
-    const { columns, rows, messages, ...answer } = await queries.run(input, signal);
+    const { columns, rows, messages, ...answer } = await queries.run(owner, input, signal);
     return { ...answer, columns: [...columns], rows: [...rows], messages: messages.map(toMessage) };
   }
 }

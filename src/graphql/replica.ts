@@ -81,9 +81,9 @@ export class ReplicaResolver {
       description: 'Only those with this in a name or comment of theirs or of a column; case does not matter.',
     })
     search: string | null,
-    @Ctx() { queries, signal }: Context,
+    @Ctx() { queries, owner, signal }: Context,
   ): Promise<Table[]> {
-    return queries.tables(replica.chatId, search ?? null, signal) as unknown as Promise<Table[]>;
+    return queries.tables(owner, replica.chatId, search ?? null, signal) as unknown as Promise<Table[]>;
   }
 
   @Mutation(() => Replica, {
@@ -95,11 +95,11 @@ export class ReplicaResolver {
   async uploadReplica(
     @Arg('input', () => UploadReplicaInput, { description: 'The dump, and what to do with it.' })
     { chatId, file, onError, ttlSeconds }: UploadReplicaInput,
-    @Ctx() { replicas, requestBytes }: Context,
+    @Ctx() { replicas, owner, requestBytes }: Context,
   ): Promise<Replica> {
     const { createReadStream } = await file;
     const options = { onError, ttlSeconds: ttlSeconds ?? null, expectedBytes: requestBytes };
-    return toReplica(await replicas.accept(chatId, createReadStream(), options));
+    return toReplica(await replicas.accept(owner, chatId, createReadStream(), options));
   }
 
   @Mutation(() => Replica, {
@@ -107,9 +107,9 @@ export class ReplicaResolver {
   })
   async cancelReplication(
     @Arg('chatId', () => ID, { description: 'The chat.' }) chatId: string,
-    @Ctx() { replicas }: Context,
+    @Ctx() { replicas, owner }: Context,
   ): Promise<Replica> {
-    return toReplica(await replicas.cancel(chatId));
+    return toReplica(await replicas.cancel(owner, chatId));
   }
 
   @Mutation(() => Replica, {
@@ -120,9 +120,9 @@ export class ReplicaResolver {
   })
   async resetReplica(
     @Arg('chatId', () => ID, { description: 'The chat.' }) chatId: string,
-    @Ctx() { replicas }: Context,
+    @Ctx() { replicas, owner }: Context,
   ): Promise<Replica> {
-    return toReplica(await replicas.reset(chatId));
+    return toReplica(await replicas.reset(owner, chatId));
   }
 
   @Mutation(() => ID, {
@@ -131,9 +131,9 @@ export class ReplicaResolver {
   })
   async deleteReplica(
     @Arg('chatId', () => ID, { description: 'The chat, which stays.' }) chatId: string,
-    @Ctx() { replicas }: Context,
+    @Ctx() { replicas, owner }: Context,
   ): Promise<string> {
-    await replicas.remove(chatId);
+    await replicas.remove(owner, chatId);
     return chatId;
   }
 }

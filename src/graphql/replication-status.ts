@@ -149,9 +149,9 @@ export class ReplicationStatusResolver {
   })
   async replicationStatus(
     @Arg('chatId', () => ID, { description: 'The chat.' }) chatId: string,
-    @Ctx() { replicas }: Context,
+    @Ctx() { replicas, owner }: Context,
   ): Promise<ReplicationStatus | null> {
-    const replica = await replicas.replica(chatId);
+    const replica = await replicas.replica(owner, chatId);
     return replica ? toStatus(replica.status) : null;
   }
 
@@ -161,7 +161,7 @@ export class ReplicationStatusResolver {
       'The present snapshot, then each change until the replication has ended. Where there was no replication yet, it ' +
       'waits for the first one. Errors: NOT_FOUND.',
     subscribe: ({ args, context }: SubscribeResolverData<unknown, WatchArguments, Context>) =>
-      context.replicas.watch(args.chatId, context.signal, args.after ?? undefined),
+      context.replicas.watch(context.owner, args.chatId, context.signal, args.after ?? undefined),
   })
   watchReplication(
     @Root() status: domain.ReplicationStatus,

@@ -28,7 +28,7 @@ export interface NewChat {
 const DEFAULT_PAGE = 50;
 const UNREAD_MESSAGES = 1000;
 
-/** The rules of chats, their messages and their credentials. Every method throws NOT_FOUND for an unknown chat. */
+/** The rules of chats, their messages and their credentials. Every method throws NOT_FOUND for an unknown chat, as somebody else's is. */
 export class ChatService {
   constructor(
     private readonly store: ChatStore,
@@ -37,67 +37,67 @@ export class ChatService {
     private readonly limits: { readonly maxMessageBytes: number },
   ) {}
 
-  async create({ password, ...details }: NewChat): Promise<Chat> {
+  async create(owner: string, { password, ...details }: NewChat): Promise<Chat> {
     validateChat({ ...details, password });
-    const chat: Chat = { id: newId(), ...details, createdAt: new Date() };
+    const chat: Chat = { id: newId(), owner, ...details, createdAt: new Date() };
     await this.store.addChat(chat, password);
     this.replicas.expectUpload();
     return chat;
   }
 
-  async update(id: string, changes: ChatChanges): Promise<Chat> {
+  async update(owner: string, id: string, changes: ChatChanges): Promise<Chat> {
     validateChat(changes);
-    return (await this.store.updateChat(id, changes)) ?? this.#missing(id);
+    return (await this.store.updateChat(owner, id, changes)) ?? this.#missing(id);
   }
 
-  async delete(id: string): Promise<void> {
-    await this.chat(id);
+  async delete(owner: string, id: string): Promise<void> {
+    await this.chat(owner, id);
     await this.replicas.removeWithChat(id, async () => {
-      if (!(await this.store.deleteChat(id))) this.#missing(id);
+      if (!(await this.store.deleteChat(owner, id))) this.#missing(id);
     });
     await this.events.publish('removed', id, { chatDeleted: true });
   }
 
-  async find(id: string): Promise<Chat | undefined> {
-    return this.store.chat(id);
+  async find(owner: string, id: string): Promise<Chat | undefined> {
+    return this.store.chat(owner, id);
   }
 
-  async chat(id: string): Promise<Chat> {
-    return (await this.store.chat(id)) ?? this.#missing(id);
+  async chat(owner: string, id: string): Promise<Chat> {
+    return (await this.store.chat(owner, id)) ?? this.#missing(id);
   }
 
   /** Newest first, 50 by default. */
-  async list(page: PageArguments): Promise<Page<Chat>> {
-    return this.store.chats(pageRequest(page, { limit: DEFAULT_PAGE, fromEnd: false }));
+  async list(owner: string, page: PageArguments): Promise<Page<Chat>> {
+    return this.store.chats(owner, pageRequest(page, { limit: DEFAULT_PAGE, fromEnd: false }));
   }
 
   /** The source database's, password included. */
-  async credentials(chatId: string): Promise<Credentials> {
-    const { host, port, user, database, dbms, environment } = await this.chat(chatId);
-    const password = (await this.store.password(chatId)) ?? this.#missing(chatId);
+  async credentials(owner: string, chatId: string): Promise<Credentials> {
+    const { host, port, user, database, dbms, environment } = await this.chat(owner, chatId);
+    const password = (await this.store.password(owner, chatId)) ?? this.#missing(chatId);
     return { chatId, host, port, user, password, database, dbms, environment };
   }
 
-  async post(chatId: string, role: Role, content: ContentInput): Promise<Message> {
+  async post(owner: string, chatId: string, role: Role, content: ContentInput): Promise<Message> {
     const message = newMessage(chatId, role, contentOf(content, this.limits.maxMessageBytes));
-    await this.add(chatId, [message]);
+    await this.add(owner, chatId, [message]);
     return message;
   }
 
   /** All of them or none. */
-  async add(chatId: string, messages: readonly Message[]): Promise<void> {
-    if (!(await this.store.addMessages(chatId, messages))) this.#missing(chatId);
+  async add(owner: string, chatId: string, messages: readonly Message[]): Promise<void> {
+    if (!(await this.store.addMessages(owner, chatId, messages))) this.#missing(chatId);
     for (const message of messages) await this.events.publish('message', chatId, message);
   }
 
   /** Oldest first, by default the newest 50. */
-  async messages(chatId: string, page: PageArguments): Promise<Page<Message>> {
+  async messages(owner: string, chatId: string, page: PageArguments): Promise<Page<Message>> {
     const request = pageRequest(page, { limit: DEFAULT_PAGE, fromEnd: true });
-    return (await this.store.messages(chatId, request)) ?? this.#missing(chatId);
+    return (await this.store.messages(owner, chatId, request)) ?? this.#missing(chatId);
   }
 
   /** Every message from now on, until the chat is deleted. Listening has begun when the call resolves. */
-  async watchMessages(chatId: string, signal: AbortSignal): Promise<AsyncIterableIterator<Message>> {
+  async watchMessages(owner: string, chatId: string, signal: AbortSignal): Promise<AsyncIterableIterator<Message>> {
     const mailbox = new Mailbox<Message>({
       signal,
       capacity: UNREAD_MESSAGES,
@@ -110,7 +110,7 @@ export class ChatService {
       }),
     );
     try {
-      await this.chat(chatId);
+      await this.chat(owner, chatId);
       return mailbox;
     } catch (error) {
       mailbox.end();

@@ -45,21 +45,21 @@ export class QueryService {
    * Runs one statement in a transaction of its own, by default a read-only one. Throws BAD_USER_INPUT, NOT_FOUND,
    * REPLICA_NOT_READY, SQL_ERROR, QUERY_TIMEOUT, or QUOTA_EXCEEDED when the rows are larger than 64 MiB.
    */
-  async run(request: QueryRequest, signal: AbortSignal): Promise<QueryAnswer> {
+  async run(owner: string, request: QueryRequest, signal: AbortSignal): Promise<QueryAnswer> {
     validate(request);
     const startedAt = performance.now();
     const query = (replica: LiveReplica) =>
       inSession(replica, request.timeoutMs, signal, (client) => runOne(client, request));
     const { chatId } = request;
     const result = await (request.access === 'READ_WRITE'
-      ? this.replicas.write(chatId, query)
-      : this.replicas.read(chatId, query));
+      ? this.replicas.write(owner, chatId, query)
+      : this.replicas.read(owner, chatId, query));
     const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
     const answer = { ...result, durationMs };
-    return { ...answer, messages: request.record ? await this.#record(request, result) : [] };
+    return { ...answer, messages: request.record ? await this.#record(owner, request, result) : [] };
   }
 
-  async #record({ chatId, sql }: QueryRequest, result: StatementResult): Promise<Message[]> {
+  async #record(owner: string, { chatId, sql }: QueryRequest, result: StatementResult): Promise<Message[]> {
     const { columns, rowCount } = result;
     const rows = fitting(result.rows, this.limits.maxMessageBytes);
     const truncated = result.truncated || rows.length < result.rows.length;
@@ -67,13 +67,13 @@ export class QueryService {
       newMessage(chatId, 'USER', { type: 'QUERY', sql }),
       newMessage(chatId, 'ASSISTANT', { type: 'TABLE', columns, rows, rowCount, truncated }),
     ];
-    await this.chats.add(chatId, messages);
+    await this.chats.add(owner, chatId, messages);
     return messages;
   }
 
   /** Throws NOT_FOUND, REPLICA_NOT_READY, QUERY_TIMEOUT or QUOTA_EXCEEDED. */
-  async tables(chatId: string, search: string | null, signal: AbortSignal): Promise<Table[]> {
-    return this.replicas.read(chatId, (replica) =>
+  async tables(owner: string, chatId: string, search: string | null, signal: AbortSignal): Promise<Table[]> {
+    return this.replicas.read(owner, chatId, (replica) =>
       inSession(replica, CATALOG_TIMEOUT_MS, signal, (client) => readTables(client, search)),
     );
   }

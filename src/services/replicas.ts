@@ -97,8 +97,8 @@ export class ReplicaService {
     );
   }
 
-  async replica(chatId: string): Promise<Replica | undefined> {
-    return this.store.replica(chatId);
+  async replica(owner: string, chatId: string): Promise<Replica | undefined> {
+    return this.store.replica(owner, chatId);
   }
 
   /** A dump is likely to come soon. */
@@ -111,11 +111,12 @@ export class ReplicaService {
    * Throws NOT_FOUND, CONFLICT, QUOTA_EXCEEDED, ENGINE_UNAVAILABLE or UNSUPPORTED_DUMP; then `file` is destroyed and
    * nothing has changed.
    */
-  async accept(chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
+  async accept(owner: string, chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
     let job: Job | undefined;
     try {
+      const chat = await this.#chat(owner, chatId);
       job = this.#reserve(chatId);
-      return await this.#accept(job, chatId, file, options);
+      return await this.#accept(job, chat, file, options);
     } catch (error) {
       file.destroy();
       if (job) this.#leave(chatId, job);
@@ -150,7 +151,8 @@ export class ReplicaService {
     job.end();
   }
 
-  async #accept(job: Job, chatId: string, file: Readable, options: UploadOptions): Promise<Replica> {
+  async #accept(job: Job, chat: Chat, file: Readable, options: UploadOptions): Promise<Replica> {
+    const { id: chatId, owner } = chat;
     const { ttlSeconds } = options;
     if (ttlSeconds !== null && !(ttlSeconds >= 1 && ttlSeconds <= LONGEST_TTL_SECONDS)) {
       throw badInput('ttlSeconds', `${ttlSeconds} is out of range; give 1 to ${LONGEST_TTL_SECONDS}`);
@@ -158,12 +160,10 @@ export class ReplicaService {
     const { signal } = job.controller;
     const stopUpload = () => file.destroy();
     signal.addEventListener('abort', stopUpload, { once: true });
-    const chat = await this.store.chat(chatId);
-    if (!chat) throw chatNotFound(chatId);
     await this.engine.check();
     const inspection = await inspect(file, this.engine);
     const upload: DumpUpload = { ...inspection, rest: file, expectedBytes: options.expectedBytes };
-    const previous = await this.store.replica(chatId);
+    const previous = await this.store.replica(owner, chatId);
     const status = queued(chatId, previous?.status.sequence ?? this.#lastSequence.get(chatId) ?? 0, new Date());
     const replica: Replica = {
       chatId,
@@ -249,23 +249,29 @@ export class ReplicaService {
   }
 
   /** Gives the replica to `work`, which only reads. Throws REPLICA_NOT_READY or NOT_FOUND. */
-  async read<T>(chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
-    return this.#use(chatId, (running) => running.read(work));
+  async read<T>(owner: string, chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
+    return this.#use(owner, chatId, (running) => running.read(work));
   }
 
   /** Gives the replica to `work`, which may write. Throws REPLICA_NOT_READY or NOT_FOUND. */
-  async write<T>(chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
-    return this.#use(chatId, (running) => running.write(work));
+  async write<T>(owner: string, chatId: string, work: (replica: LiveReplica) => Promise<T>): Promise<T> {
+    return this.#use(owner, chatId, (running) => running.write(work));
   }
 
-  /** Gives the replica to a session until that is closed. Throws REPLICA_NOT_READY, NOT_FOUND or QUOTA_EXCEEDED. */
+  /**
+   * Gives the replica to a session until that is closed, whoever's it is: the replica itself asks for its password.
+   * Throws REPLICA_NOT_READY, NOT_FOUND or QUOTA_EXCEEDED.
+   */
   async join(chatId: string, session: ClientSession): Promise<LiveReplica> {
-    return this.#use(chatId, (running) => running.join(session));
+    const owner = await this.store.ownerOf(chatId);
+    if (owner === undefined) throw chatNotFound(chatId);
+    return this.#use(owner, chatId, (running) => running.join(session));
   }
 
-  async #use<T>(chatId: string, work: (running: RunningReplica) => Promise<T>): Promise<T> {
+  async #use<T>(owner: string, chatId: string, work: (running: RunningReplica) => Promise<T>): Promise<T> {
+    await this.#chat(owner, chatId);
     const running = this.#running.get(chatId);
-    if (!running) throw await this.#notReady(chatId);
+    if (!running) throw await this.#notReady(owner, chatId);
     try {
       return await work(running);
     } finally {
@@ -279,9 +285,14 @@ export class ReplicaService {
     await this.store.updateReplica(chatId, (replica) => ({ ...replica, lastUsedAt, expiresAt }));
   }
 
-  async #notReady(chatId: string): Promise<ReplichatError> {
-    if (!(await this.store.chat(chatId))) return chatNotFound(chatId);
-    const state = (await this.store.replica(chatId))?.status.state ?? null;
+  async #chat(owner: string, chatId: string): Promise<Chat> {
+    const chat = await this.store.chat(owner, chatId);
+    if (!chat) throw chatNotFound(chatId);
+    return chat;
+  }
+
+  async #notReady(owner: string, chatId: string): Promise<ReplichatError> {
+    const state = (await this.store.replica(owner, chatId))?.status.state ?? null;
     const running = state !== null && !hasEnded(state);
     return new ReplichatError(
       'REPLICA_NOT_READY',
@@ -293,17 +304,16 @@ export class ReplicaService {
   }
 
   /** For PostgreSQL clients: whose user name leads through the gateway. Throws NOT_FOUND or REPLICA_NOT_READY. */
-  async credentials(chatId: string): Promise<Credentials> {
-    const chat = await this.store.chat(chatId);
+  async credentials(owner: string, chatId: string): Promise<Credentials> {
+    const { dbms } = await this.#chat(owner, chatId);
     const running = this.#running.get(chatId);
-    if (!chat || !running) throw await this.#notReady(chatId);
+    if (!running) throw await this.#notReady(owner, chatId);
     const address = this.clientAddress();
     if (!address) {
       const message = 'PostgreSQL clients cannot connect, as GATEWAY_PORT is off; set it, or query with runQuery';
       throw new ReplichatError('REPLICA_NOT_READY', message, { state: 'READY' });
     }
     const { user, password, database } = running.tenant;
-    const { dbms } = chat;
     return { chatId, ...address, user: `${user}.${chatId}`, password, database, dbms, environment: 'LOCAL' };
   }
 
@@ -312,7 +322,12 @@ export class ReplicaService {
    * replication, or with the sequence number of an ended one as `after`, it waits for the next. Listening has begun
    * when the call resolves. Throws NOT_FOUND.
    */
-  async watch(chatId: string, signal: AbortSignal, after = 0): Promise<AsyncIterableIterator<ReplicationStatus>> {
+  async watch(
+    owner: string,
+    chatId: string,
+    signal: AbortSignal,
+    after = 0,
+  ): Promise<AsyncIterableIterator<ReplicationStatus>> {
     const mailbox = new Mailbox<ReplicationStatus>({
       signal,
       // A state or step that a slow reader has not seen yet is kept; of mere progress only the newest.
@@ -335,8 +350,8 @@ export class ReplicaService {
     mailbox.onClose(offStatus);
     mailbox.onClose(this.events.subscribe('removed', chatId, () => mailbox.end()));
     try {
-      if (!(await this.store.chat(chatId))) throw chatNotFound(chatId);
-      const snapshot = (await this.store.replica(chatId))?.status;
+      await this.#chat(owner, chatId);
+      const snapshot = (await this.store.replica(owner, chatId))?.status;
       snapshotRead = true;
       for (const status of [...(snapshot ? [snapshot] : []), ...early]) deliver(status);
       return mailbox;
@@ -347,16 +362,17 @@ export class ReplicaService {
   }
 
   /** Ends the replication under way, if any; an earlier READY replica stays in use. Throws NOT_FOUND. */
-  async cancel(chatId: string): Promise<Replica> {
+  async cancel(owner: string, chatId: string): Promise<Replica> {
+    await this.#chat(owner, chatId);
     await this.#stopJob(chatId, CANCELLED);
-    const replica = await this.store.replica(chatId);
-    if (!replica) throw await this.#noReplica(chatId);
-    return replica;
+    return this.#stored(owner, chatId);
   }
 
-  async #noReplica(chatId: string): Promise<ReplichatError> {
-    if (!(await this.store.chat(chatId))) return chatNotFound(chatId);
-    return new ReplichatError('NOT_FOUND', 'this chat has no replica; upload a dump with uploadReplica');
+  async #stored(owner: string, chatId: string): Promise<Replica> {
+    const replica = await this.store.replica(owner, chatId);
+    if (replica) return replica;
+    await this.#chat(owner, chatId);
+    throw new ReplichatError('NOT_FOUND', 'this chat has no replica; upload a dump with uploadReplica');
   }
 
   async #stopJob(chatId: string, reason: ReplicationStopped): Promise<void> {
@@ -366,28 +382,26 @@ export class ReplicaService {
   }
 
   /** Back to the state right after the restore; open queries and sessions are ended. Throws REPLICA_NOT_READY or NOT_FOUND. */
-  async reset(chatId: string): Promise<Replica> {
-    await this.#use(chatId, async (running) => {
+  async reset(owner: string, chatId: string): Promise<Replica> {
+    await this.#use(owner, chatId, async (running) => {
       const facts = await running.reset();
       await this.store.updateReplica(chatId, (stored) => ({ ...stored, ...facts }));
     });
-    const replica = await this.store.replica(chatId);
-    if (!replica) throw await this.#noReplica(chatId);
-    return replica;
+    return this.#stored(owner, chatId);
   }
 
   /** The chat stays. Throws NOT_FOUND when there is no replica. */
-  async remove(chatId: string): Promise<void> {
+  async remove(owner: string, chatId: string): Promise<void> {
+    await this.#chat(owner, chatId);
     await this.#dropAnd(chatId, async () => {
-      const sequence = (await this.store.replica(chatId))?.status.sequence;
-      if (sequence === undefined) throw await this.#noReplica(chatId);
-      this.#lastSequence.set(chatId, sequence);
-      await this.store.deleteReplica(chatId);
+      const { status } = await this.#stored(owner, chatId);
+      this.#lastSequence.set(chatId, status.sequence);
+      await this.store.deleteReplica(owner, chatId);
       await this.events.publish('removed', chatId, { chatDeleted: false });
     });
   }
 
-  /** Ends and removes whatever of a chat runs, and calls `deleteChat` before anything of it can start again. */
+  /** Ends and removes whatever of its caller's chat runs, and calls `deleteChat` before anything of it can start again. */
   async removeWithChat(chatId: string, deleteChat: () => Promise<void>): Promise<void> {
     await this.#dropAnd(chatId, deleteChat);
     this.#lastSequence.delete(chatId);

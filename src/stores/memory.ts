@@ -26,41 +26,57 @@ export class MemoryChatStore implements ChatStore {
     this.#chats.set(chat.id, { listed: { position: this.#nextPosition(), node: chat }, password, messages: [] });
   }
 
-  async chat(id: string): Promise<Chat | undefined> {
-    return this.#chats.get(id)?.listed.node;
+  async ownerOf(chatId: string): Promise<string | undefined> {
+    return this.#chats.get(chatId)?.listed.node.owner;
   }
 
-  async chats(page: PageRequest): Promise<Page<Chat>> {
-    const newestFirst = [...this.#chats.values()].map((entry) => entry.listed).reverse();
+  async chat(owner: string, id: string): Promise<Chat | undefined> {
+    return this.#entry(owner, id)?.listed.node;
+  }
+
+  async chats(owner: string, page: PageRequest): Promise<Page<Chat>> {
+    const listed = [...this.#chats.values()].map((entry) => entry.listed);
+    const newestFirst = listed.filter(({ node }) => node.owner === owner).reverse();
     return slice(newestFirst, page, (position) => -position);
   }
 
-  async updateChat(id: string, { password, ...changes }: ChatChanges): Promise<Chat | undefined> {
-    const entry = this.#chats.get(id);
+  async updateChat(owner: string, id: string, { password, ...changes }: ChatChanges): Promise<Chat | undefined> {
+    const entry = this.#entry(owner, id);
     if (!entry) return undefined;
     entry.listed.node = { ...entry.listed.node, ...changes };
     entry.password = password ?? entry.password;
     return entry.listed.node;
   }
 
-  async deleteChat(id: string): Promise<boolean> {
-    return this.#chats.delete(id);
+  async deleteChat(owner: string, id: string): Promise<boolean> {
+    return this.#entry(owner, id) !== undefined && this.#chats.delete(id);
   }
 
-  async password(chatId: string): Promise<string | undefined> {
-    return this.#chats.get(chatId)?.password;
+  async password(owner: string, chatId: string): Promise<string | undefined> {
+    return this.#entry(owner, chatId)?.password;
   }
 
-  async addMessages(chatId: string, messages: readonly Message[]): Promise<boolean> {
-    const entry = this.#chats.get(chatId);
+  async addMessages(owner: string, chatId: string, messages: readonly Message[]): Promise<boolean> {
+    const entry = this.#entry(owner, chatId);
     if (!entry) return false;
     for (const node of messages) entry.messages.push({ position: this.#nextPosition(), node });
     return true;
   }
 
-  async messages(chatId: string, page: PageRequest): Promise<Page<Message> | undefined> {
-    const entry = this.#chats.get(chatId);
+  async messages(owner: string, chatId: string, page: PageRequest): Promise<Page<Message> | undefined> {
+    const entry = this.#entry(owner, chatId);
     return entry && slice(entry.messages, page, (position) => position);
+  }
+
+  async replica(owner: string, chatId: string): Promise<Replica | undefined> {
+    return this.#entry(owner, chatId)?.replica;
+  }
+
+  async deleteReplica(owner: string, chatId: string): Promise<boolean> {
+    const entry = this.#entry(owner, chatId);
+    if (!entry?.replica) return false;
+    delete entry.replica;
+    return true;
   }
 
   async saveReplica(replica: Replica): Promise<boolean> {
@@ -75,18 +91,12 @@ export class MemoryChatStore implements ChatStore {
     return entry?.replica;
   }
 
-  async replica(chatId: string): Promise<Replica | undefined> {
-    return this.#chats.get(chatId)?.replica;
-  }
-
-  async deleteReplica(chatId: string): Promise<boolean> {
-    const entry = this.#chats.get(chatId);
-    if (!entry?.replica) return false;
-    delete entry.replica;
-    return true;
-  }
-
   async close(): Promise<void> {}
+
+  #entry(owner: string, chatId: string): ChatEntry | undefined {
+    const entry = this.#chats.get(chatId);
+    return entry?.listed.node.owner === owner ? entry : undefined;
+  }
 
   #nextPosition(): number {
     this.#lastPosition += 1;

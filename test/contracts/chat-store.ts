@@ -6,6 +6,7 @@ import type { Page, PageRequest } from '../../src/domain/pagination.js';
 import { queued, type Replica } from '../../src/domain/replica.js';
 import type { ChatStore } from '../../src/ports.js';
 
+const OWNER = 'ann';
 const UNKNOWN = 'unknown0000000000000';
 const MANY = 100_000;
 const QUICK_MS = 200;
@@ -30,6 +31,7 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
     async function addTexts(chatId: string, ...texts: string[]): Promise<void> {
       expect(
         await store.addMessages(
+          OWNER,
           chatId,
           texts.map((text) => newMessage(chatId, { type: 'TEXT', text })),
         ),
@@ -43,31 +45,31 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
           host: '2001:db8::1',
           environment: 'CLOUD',
         });
-        expect(await store.chat(chat.id)).toEqual(chat);
+        expect(await store.chat(OWNER, chat.id)).toEqual(chat);
       });
 
       test('changes in what is given, and stays as it is in all else', async () => {
         const chat = await addChat();
         const changed = { ...chat, name: 'New', port: 6543 };
-        expect(await store.updateChat(chat.id, { name: 'New', port: 6543 })).toEqual(changed);
-        expect(await store.chat(chat.id)).toEqual(changed);
-        expect(await store.password(chat.id)).toBe('secret');
+        expect(await store.updateChat(OWNER, chat.id, { name: 'New', port: 6543 })).toEqual(changed);
+        expect(await store.chat(OWNER, chat.id)).toEqual(changed);
+        expect(await store.password(OWNER, chat.id)).toBe('secret');
         const everything = { name: 'N', host: 'h', port: 1, user: 'u', database: 'd', environment: 'CLOUD' } as const;
-        expect(await store.updateChat(chat.id, everything)).toEqual({ ...chat, ...everything });
-        expect(await store.updateChat(chat.id, {})).toEqual({ ...chat, ...everything });
+        expect(await store.updateChat(OWNER, chat.id, everything)).toEqual({ ...chat, ...everything });
+        expect(await store.updateChat(OWNER, chat.id, {})).toEqual({ ...chat, ...everything });
       });
 
       test('keeps its place in the list when it changes', async () => {
         const [first, second] = [await addChat(), await addChat()];
-        await store.updateChat(first.id, { name: 'New' });
-        expect(idsOf(await store.chats({ limit: 10, fromEnd: false }))).toEqual([second.id, first.id]);
+        await store.updateChat(OWNER, first.id, { name: 'New' });
+        expect(idsOf(await store.chats(OWNER, { limit: 10, fromEnd: false }))).toEqual([second.id, first.id]);
       });
 
       test('that is unknown is undefined, and is not changed into being', async () => {
-        expect(await store.chat(UNKNOWN)).toBeUndefined();
-        expect(await store.updateChat(UNKNOWN, { name: 'New', password: 'new' })).toBeUndefined();
-        expect(await store.chat(UNKNOWN)).toBeUndefined();
-        expect((await store.chats({ limit: 10, fromEnd: false })).totalCount).toBe(0);
+        expect(await store.chat(OWNER, UNKNOWN)).toBeUndefined();
+        expect(await store.updateChat(OWNER, UNKNOWN, { name: 'New', password: 'new' })).toBeUndefined();
+        expect(await store.chat(OWNER, UNKNOWN)).toBeUndefined();
+        expect((await store.chats(OWNER, { limit: 10, fromEnd: false })).totalCount).toBe(0);
       });
     });
 
@@ -76,11 +78,11 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         '%j is read by password() alone',
         async (password) => {
           const chat = await addChat({}, password);
-          expect(await store.password(chat.id)).toBe(password);
+          expect(await store.password(OWNER, chat.id)).toBe(password);
           const seen = [
-            await store.chat(chat.id),
-            (await store.chats({ limit: 1, fromEnd: false })).items[0]?.node,
-            await store.updateChat(chat.id, { name: 'New', password }),
+            await store.chat(OWNER, chat.id),
+            (await store.chats(OWNER, { limit: 1, fromEnd: false })).items[0]?.node,
+            await store.updateChat(OWNER, chat.id, { name: 'New', password }),
           ];
           for (const found of seen) expect(Object.keys(found ?? {}).sort()).toEqual(Object.keys(chat).sort());
         },
@@ -88,18 +90,18 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
 
       test('changes without its chat', async () => {
         const chat = await addChat({}, 'old');
-        expect(await store.updateChat(chat.id, { password: 'new' })).toEqual(chat);
-        expect(await store.password(chat.id)).toBe('new');
+        expect(await store.updateChat(OWNER, chat.id, { password: 'new' })).toEqual(chat);
+        expect(await store.password(OWNER, chat.id)).toBe('new');
       });
 
       test('may become empty', async () => {
         const chat = await addChat({}, 'old');
-        await store.updateChat(chat.id, { password: '' });
-        expect(await store.password(chat.id)).toBe('');
+        await store.updateChat(OWNER, chat.id, { password: '' });
+        expect(await store.password(OWNER, chat.id)).toBe('');
       });
 
       test('of an unknown chat is undefined', async () => {
-        expect(await store.password(UNKNOWN)).toBeUndefined();
+        expect(await store.password(OWNER, UNKNOWN)).toBeUndefined();
       });
     });
 
@@ -110,33 +112,33 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
           await addTexts(id, 'one');
           await store.saveReplica(newReplica(id));
         }
-        expect(await store.deleteChat(deleted.id)).toBe(true);
-        expect(await store.chat(deleted.id)).toBeUndefined();
-        expect(await store.password(deleted.id)).toBeUndefined();
-        expect(await store.messages(deleted.id, { limit: 10, fromEnd: false })).toBeUndefined();
-        expect(await store.replica(deleted.id)).toBeUndefined();
-        expect(idsOf(await store.chats({ limit: 10, fromEnd: false }))).toEqual([kept.id]);
-        expect(await store.password(kept.id)).toBe('secret');
+        expect(await store.deleteChat(OWNER, deleted.id)).toBe(true);
+        expect(await store.chat(OWNER, deleted.id)).toBeUndefined();
+        expect(await store.password(OWNER, deleted.id)).toBeUndefined();
+        expect(await store.messages(OWNER, deleted.id, { limit: 10, fromEnd: false })).toBeUndefined();
+        expect(await store.replica(OWNER, deleted.id)).toBeUndefined();
+        expect(idsOf(await store.chats(OWNER, { limit: 10, fromEnd: false }))).toEqual([kept.id]);
+        expect(await store.password(OWNER, kept.id)).toBe('secret');
         expect(await textsOf(store, kept.id)).toEqual(['one']);
-        expect(await store.replica(kept.id)).toEqual(newReplica(kept.id));
+        expect(await store.replica(OWNER, kept.id)).toEqual(newReplica(kept.id));
       });
 
       test('happens once', async () => {
         const { id } = await addChat();
-        expect([await store.deleteChat(id), await store.deleteChat(id), await store.deleteChat(UNKNOWN)]).toEqual([
-          true,
-          false,
-          false,
-        ]);
+        expect([
+          await store.deleteChat(OWNER, id),
+          await store.deleteChat(OWNER, id),
+          await store.deleteChat(OWNER, UNKNOWN),
+        ]).toEqual([true, false, false]);
       });
 
       test('leaves nothing that could be added to', async () => {
         const { id } = await addChat();
-        await store.deleteChat(id);
-        expect(await store.addMessages(id, [newMessage(id, { type: 'TEXT', text: 'late' })])).toBe(false);
+        await store.deleteChat(OWNER, id);
+        expect(await store.addMessages(OWNER, id, [newMessage(id, { type: 'TEXT', text: 'late' })])).toBe(false);
         expect(await store.saveReplica(newReplica(id))).toBe(false);
-        expect(await store.messages(id, { limit: 10, fromEnd: false })).toBeUndefined();
-        expect(await store.replica(id)).toBeUndefined();
+        expect(await store.messages(OWNER, id, { limit: 10, fromEnd: false })).toBeUndefined();
+        expect(await store.replica(OWNER, id)).toBeUndefined();
       });
     });
 
@@ -162,8 +164,8 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
       ])('are given back as they were added: %s', async (_what, content) => {
         const { id } = await addChat();
         const message: Message = { ...newMessage(id, content), role: 'ASSISTANT' };
-        expect(await store.addMessages(id, [message])).toBe(true);
-        const page = await store.messages(id, { limit: 10, fromEnd: false });
+        expect(await store.addMessages(OWNER, id, [message])).toBe(true);
+        const page = await store.messages(OWNER, id, { limit: 10, fromEnd: false });
         expect(page?.items.map((item) => item.node)).toEqual([message]);
         expect(JSON.stringify(page?.items[0]?.node.content)).toBe(JSON.stringify(content));
       });
@@ -194,13 +196,13 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         await addTexts(other.id, 'yours');
         await addTexts(one.id, 'mine too');
         expect(await textsOf(store, one.id)).toEqual(['mine', 'mine too']);
-        expect(await store.messages(other.id, { limit: 10, fromEnd: false })).toMatchObject({ totalCount: 1 });
+        expect(await store.messages(OWNER, other.id, { limit: 10, fromEnd: false })).toMatchObject({ totalCount: 1 });
       });
 
       test('may be none', async () => {
         const { id } = await addChat();
-        expect(await store.addMessages(id, [])).toBe(true);
-        expect(await store.messages(id, { limit: 10, fromEnd: true })).toEqual({
+        expect(await store.addMessages(OWNER, id, [])).toBe(true);
+        expect(await store.messages(OWNER, id, { limit: 10, fromEnd: true })).toEqual({
           items: [],
           hasNextPage: false,
           hasPreviousPage: false,
@@ -209,8 +211,10 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
       });
 
       test('of an unknown chat are not kept', async () => {
-        expect(await store.addMessages(UNKNOWN, [newMessage(UNKNOWN, { type: 'TEXT', text: 'lost' })])).toBe(false);
-        expect(await store.messages(UNKNOWN, { limit: 10, fromEnd: false })).toBeUndefined();
+        expect(await store.addMessages(OWNER, UNKNOWN, [newMessage(UNKNOWN, { type: 'TEXT', text: 'lost' })])).toBe(
+          false,
+        );
+        expect(await store.messages(OWNER, UNKNOWN, { limit: 10, fromEnd: false })).toBeUndefined();
       });
 
       test(`are found quickly among ${MANY}`, async () => {
@@ -218,7 +222,7 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         for (let done = 0; done < MANY; done += 10_000) {
           await addTexts(id, ...Array.from({ length: 10_000 }, (_, index) => String(done + index)));
         }
-        const middle = (await store.messages(id, { limit: 1, fromEnd: false }))?.items[0]?.position as number;
+        const middle = (await store.messages(OWNER, id, { limit: 1, fromEnd: false }))?.items[0]?.position as number;
         const requests: PageRequest[] = [
           { limit: 50, fromEnd: false },
           { limit: 50, fromEnd: true },
@@ -229,7 +233,7 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
           const times: number[] = [];
           for (let round = 0; round < 5; round += 1) {
             const start = performance.now();
-            const page = await store.messages(id, request);
+            const page = await store.messages(OWNER, id, request);
             times.push(performance.now() - start);
             expect(page?.items).toHaveLength(50);
             expect(page?.totalCount).toBe(MANY);
@@ -247,7 +251,7 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
           const add = async (name: string) => addTexts(id, name);
           for (let number = 1; number <= count; number += 1) await add(String(number));
           return {
-            page: async (request) => namesOf((await store.messages(id, request)) as Page<Message>, textOf),
+            page: async (request) => namesOf((await store.messages(OWNER, id, request)) as Page<Message>, textOf),
             addAtEnd: () => add('new'),
           };
         },
@@ -258,7 +262,7 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
           const add = async (name: string) => addChat({ name });
           for (let number = count; number >= 1; number -= 1) await add(String(number));
           return {
-            page: async (request) => namesOf(await store.chats(request), (chat) => chat.name),
+            page: async (request) => namesOf(await store.chats(OWNER, request), (chat) => chat.name),
             addAtStart: async () => void (await add('new')),
           };
         },
@@ -361,20 +365,66 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
 
     test('a page goes on from a chat that has been deleted since', async () => {
       for (const name of ['4', '3', '2', '1']) await addChat({ name });
-      const page = await store.chats({ limit: 2, fromEnd: false });
-      await store.deleteChat(page.items[1]?.node.id as string);
-      const rest = await store.chats({ limit: 2, fromEnd: false, after: page.items[1]?.position });
+      const page = await store.chats(OWNER, { limit: 2, fromEnd: false });
+      await store.deleteChat(OWNER, page.items[1]?.node.id as string);
+      const rest = await store.chats(OWNER, { limit: 2, fromEnd: false, after: page.items[1]?.position });
       expect(rest.items.map((item) => item.node.name)).toEqual(['3', '4']);
       expect(rest).toMatchObject({ hasPreviousPage: true, hasNextPage: false, totalCount: 3 });
+    });
+
+    describe("somebody else's chat", () => {
+      const OTHER = 'bob';
+
+      test('is as unknown as one that never was, whatever is asked of it', async () => {
+        const chat = await addChat();
+        const { id } = chat;
+        await addTexts(id, 'mine');
+        await store.saveReplica(newReplica(id));
+        const page = { limit: 10, fromEnd: false };
+        expect(await store.chat(OTHER, id)).toBeUndefined();
+        expect(await store.updateChat(OTHER, id, { name: 'Theirs', password: 'theirs' })).toBeUndefined();
+        expect(await store.deleteChat(OTHER, id)).toBe(false);
+        expect(await store.password(OTHER, id)).toBeUndefined();
+        expect(await store.addMessages(OTHER, id, [newMessage(id, { type: 'TEXT', text: 'theirs' })])).toBe(false);
+        expect(await store.messages(OTHER, id, page)).toBeUndefined();
+        expect(await store.replica(OTHER, id)).toBeUndefined();
+        expect(await store.deleteReplica(OTHER, id)).toBe(false);
+        expect(await store.chats(OTHER, page)).toEqual({
+          items: [],
+          hasNextPage: false,
+          hasPreviousPage: false,
+          totalCount: 0,
+        });
+        expect(await store.chat(OWNER, id)).toEqual(chat);
+        expect(await store.password(OWNER, id)).toBe('secret');
+        expect(await textsOf(store, id)).toEqual(['mine']);
+        expect(await store.replica(OWNER, id)).toEqual(newReplica(id));
+      });
+
+      test('is in the list of its owner alone', async () => {
+        const [mine, theirs, mineToo] = [await addChat(), await addChat({ owner: OTHER }), await addChat()];
+        const page = { limit: 10, fromEnd: false };
+        expect(idsOf(await store.chats(OWNER, page))).toEqual([mineToo.id, mine.id]);
+        expect(idsOf(await store.chats(OTHER, page))).toEqual([theirs.id]);
+        expect(await store.chats(OWNER, { limit: 1, fromEnd: false })).toMatchObject({ totalCount: 2 });
+      });
+
+      test('has an owner who can be asked for', async () => {
+        const { id } = await addChat({ owner: OTHER });
+        expect(await store.ownerOf(id)).toBe(OTHER);
+        expect(await store.ownerOf(UNKNOWN)).toBeUndefined();
+        await store.deleteChat(OTHER, id);
+        expect(await store.ownerOf(id)).toBeUndefined();
+      });
     });
 
     describe('a replica', () => {
       test('is given back as it was saved last', async () => {
         const { id } = await addChat();
         const replica = newReplica(id);
-        expect(await store.replica(id)).toBeUndefined();
+        expect(await store.replica(OWNER, id)).toBeUndefined();
         expect(await store.saveReplica(replica)).toBe(true);
-        expect(await store.replica(id)).toEqual(replica);
+        expect(await store.replica(OWNER, id)).toEqual(replica);
         const changed: Replica = {
           ...replica,
           serverVersion: null,
@@ -383,7 +433,7 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
           status: queued(id, replica.status.sequence, NOW),
         };
         expect(await store.saveReplica(changed)).toBe(true);
-        expect(await store.replica(id)).toEqual(changed);
+        expect(await store.replica(OWNER, id)).toEqual(changed);
       });
 
       test('is changed on the ground of what it is, and only where there is one', async () => {
@@ -392,22 +442,22 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         expect(await store.updateReplica(id, change)).toBeUndefined();
         await store.saveReplica({ ...newReplica(id), sizeBytes: 0 });
         await Promise.all(Array.from({ length: 20 }, () => store.updateReplica(id, change)));
-        expect((await store.replica(id))?.sizeBytes).toBe(20);
+        expect((await store.replica(OWNER, id))?.sizeBytes).toBe(20);
         expect(await store.updateReplica(UNKNOWN, change)).toBeUndefined();
       });
 
       test('is deleted once, without its chat', async () => {
         const { id } = await addChat();
         await store.saveReplica(newReplica(id));
-        expect([await store.deleteReplica(id), await store.deleteReplica(id)]).toEqual([true, false]);
-        expect(await store.replica(id)).toBeUndefined();
-        expect(await store.chat(id)).toBeDefined();
+        expect([await store.deleteReplica(OWNER, id), await store.deleteReplica(OWNER, id)]).toEqual([true, false]);
+        expect(await store.replica(OWNER, id)).toBeUndefined();
+        expect(await store.chat(OWNER, id)).toBeDefined();
       });
 
       test('of an unknown chat is not kept', async () => {
         expect(await store.saveReplica(newReplica(UNKNOWN))).toBe(false);
-        expect(await store.replica(UNKNOWN)).toBeUndefined();
-        expect(await store.deleteReplica(UNKNOWN)).toBe(false);
+        expect(await store.replica(OWNER, UNKNOWN)).toBeUndefined();
+        expect(await store.deleteReplica(OWNER, UNKNOWN)).toBe(false);
       });
     });
   });
@@ -418,6 +468,7 @@ const NOW = new Date('2024-05-01T12:34:56.789Z');
 function newChat(given: Partial<Chat>): Chat {
   return {
     id: newId(),
+    owner: OWNER,
     name: 'Shop',
     host: 'db.example',
     port: 5432,
@@ -514,6 +565,6 @@ function textOf(message: Message): string {
 }
 
 async function textsOf(store: ChatStore, chatId: string): Promise<string[] | undefined> {
-  const page = await store.messages(chatId, { limit: 500, fromEnd: false });
+  const page = await store.messages(OWNER, chatId, { limit: 500, fromEnd: false });
   return page?.items.map((item) => textOf(item.node));
 }
