@@ -1,4 +1,4 @@
-import { badInput } from './errors.js';
+import { badInput, ReplichatError } from './errors.js';
 
 export type Dbms = 'POSTGRESQL';
 export type Environment = 'LOCAL' | 'CLOUD';
@@ -120,4 +120,8 @@ function requireName(field: string, value: string, what: string): void {
   requireText(field, value, what, NAME_BYTES);
   const bytes = Buffer.byteLength(value);
   if (bytes > NAME_BYTES) throw badInput(field, `has ${bytes} bytes; names in PostgreSQL have at most ${NAME_BYTES}`);
+}
+
+export function chatNotFound(chatId: string): ReplichatError {
+  return new ReplichatError('NOT_FOUND', `there is no chat ${chatId}; list those there are with the query chats`);
 }

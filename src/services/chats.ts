@@ -2,6 +2,7 @@ import {
   type Chat,
   type ChatChanges,
   type Credentials,
+  chatNotFound,
   type Dbms,
   type Environment,
   validateChat,
@@ -12,7 +13,7 @@ import { type ContentInput, contentOf, type Message, type MessageContent, type R
 import { type Page, type PageArguments, pageRequest } from '../domain/pagination.js';
 import type { ChatStore, EventBus } from '../ports.js';
 import { Mailbox } from './mailbox.js';
-import { chatNotFound, type ReplicaService } from './replicas.js';
+import type { ReplicaService } from './replicas.js';
 
 export interface NewChat {
   name: string;

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
-import type { Chat, Credentials } from '../domain/chat.js';
+import { type Chat, type Credentials, chatNotFound } from '../domain/chat.js';
 import { badInput, messageOf, ReplichatError } from '../domain/errors.js';
 import {
   hasEnded,
@@ -14,9 +14,10 @@ import {
 import type { ChatStore, EventBus, ReplicaEngine } from '../ports.js';
 import { diskIssue } from './disk.js';
 import { inspect } from './dump.js';
-import { Mailbox } from './mailbox.js';
-import { type DumpUpload, Replication, ReplicationStopped, type RestoredServer } from './replication.js';
+import { CANCELLED, endedEarly, INTERRUPTED, Job } from './job.js';
+import { type DumpUpload, Replication, type ReplicationStopped, type RestoredServer } from './replication.js';
 import { type ClientSession, type LiveReplica, RunningReplica } from './running.js';
+import { watchReplication } from './watch.js';
 
 export interface ReplicaLimits {
   readonly maxReplicas: number;
@@ -40,21 +41,6 @@ export interface UploadOptions {
 export interface ClientAddress {
   readonly host: string;
   readonly port: number;
-}
-
-/** What a chat is busy with: a replication from the first look at its upload to its end, or the removal of its replica. */
-class Job {
-  readonly controller = new AbortController();
-  readonly ended: Promise<void>;
-  /** Replaced by the replication's server, and still to be removed. */
-  replaced: RunningReplica | undefined;
-  end!: () => void;
-
-  constructor() {
-    this.ended = new Promise((resolve) => {
-      this.end = resolve;
-    });
-  }
 }
 
 const REAP_INTERVAL_MS = 30_000;
@@ -317,48 +303,14 @@ export class ReplicaService {
     return { chatId, ...address, user: `${user}.${chatId}`, password, database, dbms, environment: 'LOCAL' };
   }
 
-  /**
-   * The present snapshot, if there is one, then each newer one, until the replication has ended. Without a
-   * replication, or with the sequence number of an ended one as `after`, it waits for the next. Listening has begun
-   * when the call resolves. Throws NOT_FOUND.
-   */
-  async watch(
+  /** See `watchReplication`. */
+  watch(
     owner: string,
     chatId: string,
     signal: AbortSignal,
-    after = 0,
+    after?: number,
   ): Promise<AsyncIterableIterator<ReplicationStatus>> {
-    const mailbox = new Mailbox<ReplicationStatus>({
-      signal,
-      // A state or step that a slow reader has not seen yet is kept; of mere progress only the newest.
-      replaces: (newer, older) => newer.state === older.state && newer.step === older.step,
-      capacity: 1000,
-      overflow: () => new Error('more states than a replication has'),
-    });
-    let last = after;
-    const deliver = (status: ReplicationStatus) => {
-      if (status.sequence <= last) return;
-      last = status.sequence;
-      mailbox.push(status);
-      if (hasEnded(status.state)) mailbox.end();
-    };
-    const early: ReplicationStatus[] = [];
-    let snapshotRead = false;
-    const offStatus = this.events.subscribe('replication', chatId, (status) =>
-      snapshotRead ? deliver(status) : early.push(status),
-    );
-    mailbox.onClose(offStatus);
-    mailbox.onClose(this.events.subscribe('removed', chatId, () => mailbox.end()));
-    try {
-      await this.#chat(owner, chatId);
-      const snapshot = (await this.store.replica(owner, chatId))?.status;
-      snapshotRead = true;
-      for (const status of [...(snapshot ? [snapshot] : []), ...early]) deliver(status);
-      return mailbox;
-    } catch (error) {
-      mailbox.end();
-      throw error;
-    }
+    return watchReplication(this.store, this.events, { owner, chatId, signal, after });
   }
 
   /** Ends the replication under way, if any; an earlier READY replica stays in use. Throws NOT_FOUND. */
@@ -444,29 +396,7 @@ export class ReplicaService {
   }
 }
 
-/** To a client whose upload was ended before it was accepted. */
-function endedEarly({ issue }: ReplicationStopped): ReplichatError {
-  return issue.code === 'INTERRUPTED'
-    ? new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later')
-    : new ReplichatError('CONFLICT', 'the upload was cancelled before it was accepted');
-}
-
 const STOPPED: ReplicationEvent = {
   type: 'failed',
   error: { code: 'SERVER_STOPPED', message: 'the replica stopped as soon as it was restored; upload the dump again' },
 };
-
-const CANCELLED = new ReplicationStopped('cancelled', {
-  code: 'CANCELLED',
-  message: 'the replication was cancelled',
-});
-
-const INTERRUPTED = new ReplicationStopped('failed', {
-  code: 'INTERRUPTED',
-  message: 'the server was shut down during the restore',
-  hint: 'Upload the dump again.',
-} satisfies RestoreIssue);
-
-export function chatNotFound(chatId: string): ReplichatError {
-  return new ReplichatError('NOT_FOUND', `there is no chat ${chatId}; list those there are with the query chats`);
-}

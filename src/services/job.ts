@@ -1,0 +1,37 @@
+import { ReplichatError } from '../domain/errors.js';
+import { ReplicationStopped } from './replication.js';
+import type { RunningReplica } from './running.js';
+
+/** What a chat is busy with: a replication from the first look at its upload to its end, or the removal of its replica. */
+export class Job {
+  readonly controller = new AbortController();
+  readonly ended: Promise<void>;
+  /** Replaced by the replication's server, and still to be removed. */
+  replaced: RunningReplica | undefined;
+  end!: () => void;
+
+  constructor() {
+    this.ended = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+}
+
+/** Why a replication ends at once. */
+export const CANCELLED = new ReplicationStopped('cancelled', {
+  code: 'CANCELLED',
+  message: 'the replication was cancelled',
+});
+
+export const INTERRUPTED = new ReplicationStopped('failed', {
+  code: 'INTERRUPTED',
+  message: 'the server was shut down during the restore',
+  hint: 'Upload the dump again.',
+});
+
+/** To a client whose upload was ended before it was accepted. */
+export function endedEarly({ issue }: ReplicationStopped): ReplichatError {
+  return issue.code === 'INTERRUPTED'
+    ? new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later')
+    : new ReplichatError('CONFLICT', 'the upload was cancelled before it was accepted');
+}
