@@ -86,6 +86,15 @@ export class ReplicaResolver {
     return queries.tables(owner, replica.chatId, search ?? null, signal) as unknown as Promise<Table[]>;
   }
 
+  @FieldResolver(() => Boolean, {
+    description:
+      'Whether it can be queried now. The state alone does not say it: while a newer dump is RESTORING, and when that has ' +
+      'FAILED, the earlier replica answers.',
+  })
+  queryable(@Root() { chatId }: domain.Replica, @Ctx() { replicas }: Context): boolean {
+    return replicas.isQueryable(chatId);
+  }
+
   @Mutation(() => Replica, {
     description:
       'Makes a replica from a dump. Answers as soon as the file is accepted, while it may still be arriving; progress ' +

@@ -87,6 +87,11 @@ export class ReplicaService {
     return this.store.replica(owner, chatId);
   }
 
+  /** Whether it can be used now, whatever the latest replication is at. */
+  isQueryable(chatId: string): boolean {
+    return this.#running.has(chatId);
+  }
+
   /** A dump is likely to come soon. */
   expectUpload(): void {
     if (!this.#closed) this.engine.expectUse?.();

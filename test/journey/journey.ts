@@ -322,6 +322,11 @@ export function describeJourney(engine: string, setting: Setting): void {
     });
   }
 
+  async function queryable(chatId: string): Promise<boolean> {
+    const { data } = await app.graphql('query($id: ID!) { chat(id: $id) { replica { queryable } } }', { id: chatId });
+    return data.chat.replica.queryable;
+  }
+
   async function expectLibrary(chatId: string): Promise<void> {
     const { data } = await app.graphql('query($id: ID!) { chat(id: $id) { replica { tables { name kind } } } }', {
       id: chatId,
@@ -381,6 +386,7 @@ export function describeJourney(engine: string, setting: Setting): void {
       const { state, error } = await app.replicate(chatId, dump);
       expect(state).toBe('FAILED');
       expect(error).toMatchObject({ code: 'SQL_ERROR', sqlstate: '22P02', line: 6, object: 't' });
+      expect(await queryable(chatId)).toBe(false);
       expect(error?.statement).toContain("('x')");
       const copy = 'create table t (a int);\ncopy public.t (a)\n  from stdin;\n1\n2\nthree\n4\n\\.\n';
       const failed = await app.replicate(chatId, copy);
@@ -813,10 +819,13 @@ export function describeJourney(engine: string, setting: Setting): void {
       upload.write('create table other (a int);\n'.padEnd(2000));
       await upload.answer;
       expect(await app.rows(chatId, 'select count(*) > 0 from t')).toEqual([[true]]);
+      await eventually('it restores', async () => (await app.status(chatId))?.state === 'RESTORING');
+      expect(await queryable(chatId)).toBe(true);
       upload.write('selekt;');
       upload.finish();
       expect((await app.watch(chatId)).at(-1)?.state).toBe('FAILED');
       expect(await app.rows(chatId, 'select count(*) > 0 from t')).toEqual([[true]]);
+      expect(await queryable(chatId)).toBe(true);
       expect(await app.replicate(chatId, 'create table other (a int);')).toMatchObject({ state: 'READY' });
       expect(await app.rows(chatId, 'select count(*) from other')).toEqual([[0]]);
       const { errors } = await app.runQuery(chatId, 'select * from t');
