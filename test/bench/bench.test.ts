@@ -71,7 +71,9 @@ const docker = new Dockerode();
         const facts = new Map(tableRows(section, 'of Replichat').map(([name, value]) => [name, value]));
         expect(numbers(facts.get('CPU seconds of the container'))[0]).toBeGreaterThan(0.1);
         const [p50 = 0, p99 = 0, most = 0, requests = 0] = numbers(facts.get('API p50, p99, max'), /p\d+/g);
-        expect([p50 > 0, p50 <= p99, p99 <= most, requests > 10]).toEqual([true, true, true, true]);
+        const seconds = Number(ways.at(-1)?.[1]);
+        // Ten times a second, less what a busy machine takes from the probe.
+        expect([p50 > 0, p50 <= p99, p99 <= most, requests >= 3 * seconds]).toEqual([true, true, true, true]);
         const [idle = 0, highest = 0] = numbers(facts.get('memory idle, most, growth'));
         expect([idle > 20, highest > 20, highest < 2000]).toEqual([true, true, true]);
         expect(numbers(facts.get('reset'))[0]).toBeGreaterThan(0);
