@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
+import { SoleOwnerAuthenticator } from './auth/sole-owner.js';
+import { TokenAuthenticator } from './auth/tokens.js';
 import { type Config, ConfigError } from './config.js';
 import { SOLE_OWNER } from './domain/chat.js';
 import { messageOf } from './domain/errors.js';
@@ -61,17 +63,20 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     await replicas.start();
     const gateway = createGateway(config, replicas, secureContext, logger);
 
+    const auditor = logger.child({}, { level: 'info' });
     const { httpServer, close: closeServer } = await createGraphQLServer({
       schema: await createSchema(),
-      context: ({ requestId, signal, requestBytes }): Context => ({
+      context: ({ requestId, signal, owner, requestBytes }): Context => ({
         chats,
         replicas,
         queries,
-        owner: SOLE_OWNER,
+        owner,
         logger: logger.child({ requestId }),
+        audit: (event, facts) => auditor.info({ audit: event, owner, requestId, ...facts }, event),
         signal,
         requestBytes,
       }),
+      authenticator: config.auth ? new TokenAuthenticator(config.auth) : new SoleOwnerAuthenticator(SOLE_OWNER),
       logger,
       allowedOrigins: config.allowedOrigins,
       allowedHosts: config.allowedHosts,

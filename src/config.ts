@@ -1,8 +1,12 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { isLoopback } from './config/values.js';
 import { VARIABLES, type Values, type Variable } from './config/variables.js';
 
 export interface Config {
   readonly port: number;
   readonly host: string;
+  /** Undefined for a server of one user, who needs no token. */
+  readonly auth: AuthConfig | undefined;
   readonly gateway: {
     readonly port: number | 'auto' | 'off';
     /** As clients are told; undefined for `host`. */
@@ -34,6 +38,13 @@ export interface Config {
   readonly logLevel: Values['LOG_LEVEL'];
 }
 
+export interface AuthConfig {
+  /** What the signature of a token is verified with: a shared secret, or the keys that the URL gives. */
+  readonly key: KeyObject | URL;
+  readonly issuer: string;
+  readonly audience: string;
+}
+
 /** Its message is one line for whoever starts the server. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -46,7 +57,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   ) as Values;
   return Object.freeze({
     port: values.PORT,
-    host: values.HOST,
+    host: hostOf(values),
+    auth: authOf(values),
     gateway: Object.freeze({
       port: values.GATEWAY_PORT,
       host: values.GATEWAY_HOST || undefined,
@@ -75,6 +87,31 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
     logLevel: values.LOG_LEVEL,
   });
+}
+
+const LEAST_SECRET_BYTES = 32;
+
+/** Never with the secret in a message. */
+function authOf(values: Values): AuthConfig | undefined {
+  const { AUTH_JWT_SECRET: secret, AUTH_JWKS_URL: url, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience } = values;
+  if (secret && url) throw new ConfigError('AUTH_JWKS_URL: is given beside AUTH_JWT_SECRET; give one of them');
+  if (!secret && !url) {
+    if (!issuer && !audience) return undefined;
+    const given = issuer ? 'AUTH_ISSUER' : 'AUTH_AUDIENCE';
+    throw new ConfigError(`${given}: is given without a key; give AUTH_JWT_SECRET or AUTH_JWKS_URL, too`);
+  }
+  const bytes = Buffer.byteLength(secret);
+  if (secret && bytes < LEAST_SECRET_BYTES)
+    throw new ConfigError(`AUTH_JWT_SECRET: has ${bytes} bytes; give ${LEAST_SECRET_BYTES} or more random ones`);
+  if (!issuer) throw new ConfigError('AUTH_ISSUER: is missing; give the iss that tokens have');
+  if (!audience) throw new ConfigError('AUTH_AUDIENCE: is missing; give the aud that tokens for this server have');
+  return Object.freeze({ key: url ?? createSecretKey(secret, 'utf8'), issuer, audience });
+}
+
+function hostOf({ HOST: host, AUTH_JWT_SECRET, AUTH_JWKS_URL, ALLOW_UNAUTHENTICATED: isAllowed }: Values): string {
+  if (isLoopback(host) || AUTH_JWT_SECRET || AUTH_JWKS_URL || isAllowed) return host;
+  const remedy = 'set AUTH_JWT_SECRET or AUTH_JWKS_URL, or, if that is meant, ALLOW_UNAUTHENTICATED=true';
+  throw new ConfigError(`HOST: ${JSON.stringify(host)} lets others use the server without authentication; ${remedy}`);
 }
 
 function tlsOf({ GATEWAY_TLS_CERT: cert, GATEWAY_TLS_KEY: key }: Values): Config['gateway']['tls'] {

@@ -34,6 +34,7 @@ async function main(): Promise<void> {
     throw error;
   }
   closeOnSignals(app, logger);
+  if (isExposed(app, config)) logger.warn('whoever reaches this server owns it: there is no authentication');
   process.stdout.write(banner(app, config));
 }
 
@@ -48,6 +49,15 @@ function closeOnSignals(app: App, logger: pino.Logger): void {
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, close);
 }
 
+function isExposed({ httpServer }: App, { auth }: Config): boolean {
+  return !auth && !/^(127\.|::1$)/.test((httpServer.address() as AddressInfo).address);
+}
+
+const EXPOSED = `
+  WARNING       Whoever reaches this server owns it: every chat, every replica, every password. HOST is no loopback
+                address, there is no authentication, and ALLOW_UNAUTHENTICATED says that this is meant.
+`;
+
 function banner(app: App, config: Config): string {
   const { address, port, family } = app.httpServer.address() as AddressInfo;
   const anywhere = address === '0.0.0.0' || address === '::';
@@ -57,9 +67,7 @@ function banner(app: App, config: Config): string {
     ? `${clients.host}:${clients.port}  (credentials(chatId, target: REPLICA) gives the URI)`
     : 'off, as GATEWAY_PORT says';
   const url = `http://${host}:${port}`;
-  const exposed = /^(127\.|::1$)/.test(address)
-    ? ''
-    : `  Warning       anyone who reaches ${config.host} can use this server: it has no authentication yet\n`;
+  const access = config.auth ? `by tokens of ${config.auth.issuer}` : 'without authentication: one user';
   return `
   Replichat is listening.
 
@@ -69,7 +77,8 @@ function banner(app: App, config: Config): string {
   PostgreSQL    ${psql}
   Replicas      engine ${app.engine.name}: ${app.engineChoice}
                 ${wrapped(app.engine.description)}
-${exposed}
+  Access        ${access}
+${isExposed(app, config) ? EXPOSED : ''}
 `;
 }
 

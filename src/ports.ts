@@ -117,3 +117,16 @@ export interface ServerStop {
   /** In words, with the limit that was hit: "out of memory: the replica may use 1 GiB (REPLICA_MEMORY)". */
   message: string;
 }
+
+/** Tells whom a request comes from. */
+export interface Authenticator {
+  /** By the value of its Authorization header. Throws UNAUTHENTICATED; with `reason: EXPIRED`, a new token helps. */
+  identify(authorization: string | undefined): Promise<Identity>;
+}
+
+export interface Identity {
+  /** Whose chats it may see. */
+  readonly owner: string;
+  /** From when on it is nobody's any more; undefined for never. */
+  readonly expiresAt: Date | undefined;
+}

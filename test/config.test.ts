@@ -1,3 +1,4 @@
+import { KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
 import { VARIABLES } from '../src/config/variables.js';
@@ -8,6 +9,7 @@ const GiB = 1024 ** 3;
 const DEFAULTS: Config = {
   port: 4000,
   host: '127.0.0.1',
+  auth: undefined,
   gateway: { port: 'auto', host: undefined, tls: undefined, maxConnections: 5000 },
   engine: 'auto',
   replica: {
@@ -57,7 +59,9 @@ describe('the configuration', () => {
     ['PORT', '0', 0, (config) => config.port],
     ['PORT', ' 8080 ', 8080, (config) => config.port],
     ['PORT', '65535', 65_535, (config) => config.port],
-    ['HOST', '::', '::', (config) => config.host],
+    ['HOST', '::1', '::1', (config) => config.host],
+    ['HOST', 'localhost', 'localhost', (config) => config.host],
+    ['HOST', '127.1.2.3', '127.1.2.3', (config) => config.host],
     ['GATEWAY_PORT', '0', 0, (config) => config.gateway.port],
     ['GATEWAY_PORT', '5433', 5433, (config) => config.gateway.port],
     ['GATEWAY_PORT', 'off', 'off', (config) => config.gateway.port],
@@ -145,6 +149,52 @@ describe('the configuration', () => {
     );
     expect(messageOf({ [name]: value })).not.toContain('\n');
   });
+
+  const SECRET = '0123456789abcdef0123456789abcdef';
+  const TOKENS = { AUTH_ISSUER: 'https://id.example', AUTH_AUDIENCE: 'replichat' };
+
+  test('verifies tokens with a secret or with the keys of a URL', () => {
+    const { auth } = loadConfig({ ...TOKENS, AUTH_JWT_SECRET: SECRET });
+    expect(auth).toEqual({ key: expect.any(KeyObject), issuer: 'https://id.example', audience: 'replichat' });
+    expect((auth as { key: KeyObject }).key.export().toString()).toBe(SECRET);
+    for (const url of ['https://id.example/keys', 'http://localhost:9000/keys', 'http://[::1]/keys']) {
+      expect(loadConfig({ ...TOKENS, AUTH_JWKS_URL: url }).auth?.key).toEqual(new URL(url));
+    }
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ['AUTH_JWT_SECRET: has 31 bytes; give 32 or more random ones', { ...TOKENS, AUTH_JWT_SECRET: SECRET.slice(1) }],
+    [
+      'AUTH_JWKS_URL: is given beside AUTH_JWT_SECRET; give one of them',
+      { ...TOKENS, AUTH_JWT_SECRET: SECRET, AUTH_JWKS_URL: 'https://id.example/keys' },
+    ],
+    ['AUTH_ISSUER: is given without a key; give AUTH_JWT_SECRET or AUTH_JWKS_URL, too', { AUTH_ISSUER: 'x' }],
+    ['AUTH_AUDIENCE: is given without a key; give AUTH_JWT_SECRET or AUTH_JWKS_URL, too', { AUTH_AUDIENCE: 'x' }],
+    ['AUTH_ISSUER: is missing; give the iss that tokens have', { AUTH_JWT_SECRET: SECRET, AUTH_AUDIENCE: 'x' }],
+    [
+      'AUTH_AUDIENCE: is missing; give the aud that tokens for this server have',
+      { AUTH_JWT_SECRET: SECRET, AUTH_ISSUER: 'x' },
+    ],
+    [
+      'AUTH_JWKS_URL: "http://id.example/keys" is no URL of https, or of http on this machine',
+      { ...TOKENS, AUTH_JWKS_URL: 'http://id.example/keys' },
+    ],
+    ['ALLOW_UNAUTHENTICATED: "yes" is unknown; give one of true, false', { ALLOW_UNAUTHENTICATED: 'yes' }],
+  ])('says %s', (message, env) => {
+    expect(messageOf(env)).toBe(message);
+  });
+
+  test.each(['0.0.0.0', '::', '10.1.2.3', 'example.com', '0', 'localhost.example.com', '127.0.0.1.example.com'])(
+    'listens on %s with authentication, or when it is meant to be open, and else not at all',
+    (host) => {
+      expect(messageOf({ HOST: host })).toBe(
+        `HOST: "${host}" lets others use the server without authentication; ` +
+          'set AUTH_JWT_SECRET or AUTH_JWKS_URL, or, if that is meant, ALLOW_UNAUTHENTICATED=true',
+      );
+      expect(loadConfig({ HOST: host, ALLOW_UNAUTHENTICATED: 'true' }).host).toBe(host);
+      expect(loadConfig({ HOST: host, ...TOKENS, AUTH_JWT_SECRET: SECRET }).host).toBe(host);
+    },
+  );
 
   test('takes a certificate with its key, or neither', () => {
     const files = { cert: '/tls/cert.pem', key: '/tls/key.pem' };

@@ -11,6 +11,7 @@ import { type App, createApp } from '../src/app.js';
 import { loadConfig } from '../src/config.js';
 import { clientOf } from './support/app.js';
 import { dockerAvailable, testImage } from './support/docker.js';
+import { AUTH, claimsOf, SECRET, sign, tokenFor } from './support/tokens.js';
 
 /** Percent-encoding changes it, and so do JSON and SQL: it is looked for in each of these shapes. */
 const CANARY = 'c4nary/\'"@:%? \\ü';
@@ -33,6 +34,8 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
     /** Those of the source database, of the replica's role, and of its administrator. */
     const secrets = new Set<string>([CANARY]);
     const connect = pg.Client.prototype.connect;
+    /** What tokens are signed with, a good one, and bad ones. */
+    const keys = new Set<string>([SECRET]);
     let app: App;
     let client: ReturnType<typeof clientOf>;
     let chatId: string;
@@ -44,11 +47,13 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
         return Reflect.apply(connect, this, given);
       } as typeof connect;
       const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
-      app = await createApp(loadConfig(env), logger);
+      app = await createApp(loadConfig({ ...env, ...AUTH }), logger);
       app.httpServer.listen(0, '127.0.0.1');
       await once(app.httpServer, 'listening');
       await app.gateway?.listen();
-      client = clientOf((app.httpServer.address() as AddressInfo).port);
+      const token = await tokenFor('ada');
+      keys.add(token);
+      client = clientOf((app.httpServer.address() as AddressInfo).port, token);
       chatId = await client.createChat({ password: CANARY });
       expect(await client.replicate(chatId, await readFile(LIBRARY))).toMatchObject({ state: 'READY' });
       await client.rows(chatId, 'select 1');
@@ -172,6 +177,20 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
       expectNoSecret('the answer', [JSON.stringify(errors)]);
     }
 
+    test('is not told in what is said of a token', async () => {
+      for (const token of [await tokenFor('ada', -60), await sign(claimsOf('ada'), CANARY.repeat(3)), SECRET]) {
+        keys.add(token);
+        const stranger = clientOf(client.port, token);
+        const answer = JSON.stringify(await stranger.graphql('{ chats { totalCount } }'));
+        expect(answer).toContain('UNAUTHENTICATED');
+        const closed = await stranger
+          .subscribe('subscription { messageAdded(chatId: "x") { id } }', {})
+          .next()
+          .catch(String);
+        expectNoSecret('a refusal', [answer, String(closed)]);
+      }
+    });
+
     test('is in no line of the log', () => {
       expect(log.length).toBeGreaterThan(5);
       expectNoSecret('the log', log);
@@ -221,7 +240,9 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
     });
 
     function expectNoSecret(where: string, texts: readonly string[]): void {
-      const found = texts.filter((text) => [...secrets].flatMap(shapesOf).some((secret) => text.includes(secret)));
+      const found = texts.filter((text) =>
+        [...secrets, ...keys].flatMap(shapesOf).some((secret) => text.includes(secret)),
+      );
       expect({ where, found: found.map((text) => text.slice(0, 2000)) }).toEqual({ where, found: [] });
     }
   });
@@ -235,7 +256,8 @@ function input(changes: Record<string, unknown> = {}): Record<string, unknown> {
 function shapesOf(secret: string): string[] {
   const json = JSON.stringify(secret).slice(1, -1);
   const shapes = [secret, json, JSON.stringify(json).slice(1, -1), secret.replaceAll("'", "''")];
-  const part = secret === CANARY ? ['c4nary'] : [];
+  // Of a token, the signature is what must not be known.
+  const part = secret === CANARY ? ['c4nary'] : (/^e.*\.(.{40,})$/.exec(secret)?.slice(1) ?? []);
   return [...shapes, encodeURIComponent(secret), Buffer.from(secret).toString('base64'), ...part];
 }
 

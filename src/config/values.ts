@@ -54,3 +54,23 @@ export const list = z.string().transform((text) =>
     .map((item) => item.trim())
     .filter((item) => item !== ''),
 );
+
+export const flag = oneOf('true', 'false').transform((text) => text === 'true');
+
+const JWKS_URL_ERROR = 'is no URL of https, or of http on this machine';
+export const jwksUrl = z
+  .string()
+  .refine((text) => text === '' || isSafeUrl(text), { error: JWKS_URL_ERROR })
+  .transform((text) => (text === '' ? undefined : new URL(text)));
+
+/** Whoever can change the keys on their way can sign tokens. */
+function isSafeUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname } = new URL(text);
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
+}
+
+/** Of an address to listen on, or of a URL's host. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|(::ffff:)?127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host);
+}

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { cpus, duration, gatewayPort, integer, list, memory, oneOf, size, timeout } from './values.js';
+import { cpus, duration, flag, gatewayPort, integer, jwksUrl, list, memory, oneOf, size, timeout } from './values.js';
 
 export interface Variable {
   readonly schema: z.ZodType;
@@ -15,7 +15,24 @@ function variable<T>(byDefault: string, schema: z.ZodType<T>, description: strin
 /** Every variable of the environment that is read; DOCKER_HOST and its like are Docker's own. */
 export const VARIABLES = {
   PORT: variable('4000', integer(0, 65535), 'TCP port to listen on; 0 takes a free one'),
-  HOST: variable('127.0.0.1', z.string().min(1, 'is empty'), 'address to listen on; there is no authentication yet'),
+  HOST: variable(
+    '127.0.0.1',
+    z.string().min(1, 'is empty'),
+    'address to listen on; one that others can reach needs authentication',
+  ),
+  AUTH_JWT_SECRET: variable(
+    '',
+    z.string(),
+    'secret that the tokens (JWT) of clients are signed with by HS256; 32 bytes or more',
+  ),
+  AUTH_JWKS_URL: variable('', jwksUrl, 'where the public keys are that the tokens of clients are signed with'),
+  AUTH_ISSUER: variable('', z.string(), 'iss that a token must have'),
+  AUTH_AUDIENCE: variable('', z.string(), 'aud that a token must have'),
+  ALLOW_UNAUTHENTICATED: variable(
+    'false',
+    flag,
+    'whether the server may be reached by others without authentication: everybody who reaches it owns every chat',
+  ),
   GATEWAY_PORT: variable(
     'auto',
     gatewayPort,

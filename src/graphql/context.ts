@@ -11,6 +11,8 @@ export interface Context {
   /** Who asks: the chats of this owner, and no others, exist here. */
   readonly owner: string;
   readonly logger: Logger;
+  /** Logs what somebody may be called to account for, whatever LOG_LEVEL is. Never with a secret. */
+  readonly audit: (event: string, facts: Readonly<Record<string, string>>) => void;
   /** Aborts when the operation's client has gone or has unsubscribed. */
   readonly signal: AbortSignal;
   /** Content-Length of an HTTP request. */

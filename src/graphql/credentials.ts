@@ -49,8 +49,10 @@ export class CredentialsResolver {
       description: 'Those of the source database or those of the replica.',
     })
     target: 'SOURCE' | 'REPLICA',
-    @Ctx() { chats, replicas, owner }: Context,
+    @Ctx() { chats, replicas, owner, audit }: Context,
   ): Promise<domain.Credentials> {
-    return target === 'SOURCE' ? chats.credentials(owner, chatId) : replicas.credentials(owner, chatId);
+    const credentials = await (target === 'SOURCE' ? chats : replicas).credentials(owner, chatId);
+    audit('password read', { chatId, target });
+    return credentials;
   }
 }

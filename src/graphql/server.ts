@@ -5,7 +5,9 @@ import cors from 'cors';
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import type { GraphQLSchema, ValidationRule } from 'graphql';
 import type { Logger } from 'pino';
+import type { Authenticator } from '../ports.js';
 import { createApollo } from './apollo.js';
+import { authenticate } from './authentication.js';
 import { setBodyDeadline } from './body-deadline.js';
 import { handleErrors, refuse } from './error-responses.js';
 import { bodyTooLarge } from './errors.js';
@@ -19,6 +21,8 @@ export interface GraphQLServerOptions {
   schema: GraphQLSchema;
   /** Called for every operation. `signal` aborts when its client has gone, or unsubscribes. */
   context: (source: OperationSource) => object;
+  /** Tells whom an operation comes from, on both transports. */
+  authenticator: Authenticator;
   logger: Logger;
   /** Origins beyond the server's own and localhost whose pages may use the API, e.g. "https://studio.apollographql.com". */
   allowedOrigins: readonly string[];
@@ -46,6 +50,8 @@ export interface GraphQLServerOptions {
 export interface OperationSource {
   requestId: string;
   signal: AbortSignal;
+  /** Whose chats it may see. */
+  owner: string;
   /** Content-Length of an HTTP request. */
   requestBytes?: number;
 }
@@ -63,7 +69,7 @@ export async function createGraphQLServer(options: GraphQLServerOptions): Promis
   const scopes = new AsyncLocalStorage<RequestScope>();
   const app = express();
   // An upload may take hours: every body has a deadline of its own (body-deadline.ts, upload-stream.ts).
-  const httpServer = createServer({ requestTimeout: 0 }, app);
+  const httpServer = createServer({ requestTimeout: 0 }, app).on('checkContinue', app);
   const apollo = createApollo({ schema, validationRules, httpServer, scopes, logger });
   await apollo.start();
 
@@ -73,6 +79,7 @@ export async function createGraphQLServer(options: GraphQLServerOptions): Promis
   app.get('/graphql', redirectBrowsers);
   app.all(
     '/graphql',
+    authenticate(options.authenticator, logger),
     receiveUploads(options),
     refuseLargeBodies(options.maxBodyBytes),
     express.json({ limit: options.maxBodyBytes }),
@@ -136,7 +143,7 @@ function refuseLargeBodies(maxBodyBytes: number): RequestHandler {
 function sourceOf(request: Request, response: Response): OperationSource {
   const scope: RequestScope = response.locals.scope;
   const length = request.headers['content-length'];
-  const source = { requestId: scope.requestId, signal: signalOf(response) };
+  const source = { requestId: scope.requestId, signal: signalOf(response), owner: response.locals.owner };
   return length === undefined ? source : { ...source, requestBytes: Number(length) };
 }
 

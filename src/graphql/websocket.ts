@@ -24,14 +24,17 @@ import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { ReplichatError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
+import type { Authenticator } from '../ports.js';
 import { parseOptions } from './apollo.js';
 import { errorBody } from './error-responses.js';
 import { presentError } from './errors.js';
 import { isAllowedHost, isAllowedOrigin } from './http-guards.js';
+import { type Admissible, admit } from './socket-admission.js';
 
 export interface WebSocketOptions {
   schema: GraphQLSchema;
-  context: (source: { requestId: string; signal: AbortSignal }) => object;
+  context: (source: { requestId: string; signal: AbortSignal; owner: string }) => object;
+  authenticator: Authenticator;
   logger: Logger;
   allowedOrigins: readonly string[];
   allowedHosts: readonly string[];
@@ -56,7 +59,9 @@ interface Operation {
 
 /** By their messages: an id may be used again as soon as its operation has been completed by the client. */
 type Operations = Map<SubscribePayload, Operation>;
-type Extra = { readonly operations: Operations };
+interface Extra extends Admissible {
+  readonly operations: Operations;
+}
 type Connection = Context<undefined, Extra>;
 
 /** graphql-transport-ws on /graphql of this server. */
@@ -111,7 +116,8 @@ function createProtocol(options: WebSocketOptions) {
   };
   return makeServer<undefined, Extra>({
     connectionInitWaitTimeout: INIT_TIMEOUT_MS,
-    onSubscribe: ({ extra }, id, payload) => prepare(extra.operations, id, payload, options),
+    onConnect: ({ connectionParams, extra }) => admit(extra, connectionParams, options.authenticator),
+    onSubscribe: ({ extra }, id, payload) => prepare(extra, id, payload, options),
     onOperation: ({ extra }, _id, payload, _args, result) => endQuietly(result, extra.operations.get(payload)),
     onNext: (connection, _id, payload, _args, { errors, ...result }) =>
       errors && { ...result, errors: present(connection, payload, errors) },
@@ -126,7 +132,7 @@ function createProtocol(options: WebSocketOptions) {
 
 /** The arguments of the execution, or what is wrong with the request. */
 function prepare(
-  operations: Operations,
+  { operations, owner = '' }: Extra,
   id: string,
   payload: SubscribePayload,
   { schema, context, validationRules = [] }: WebSocketOptions,
@@ -139,7 +145,7 @@ function prepare(
     const document = parse(query, parseOptions);
     const errors = validate(schema, document, [...specifiedRules, ...validationRules]);
     if (errors.length > 0) return errors;
-    const contextValue = context({ requestId: operation.requestId, signal: operation.abort.signal });
+    const contextValue = context({ requestId: operation.requestId, signal: operation.abort.signal, owner });
     return { schema, document, contextValue, operationName, variableValues };
   } catch (error) {
     return [error instanceof GraphQLError ? error : new GraphQLError('', { originalError: asError(error) })];
@@ -188,27 +194,35 @@ function finish(operations: Operations, payload: SubscribePayload, logger: Logge
 function attach(socket: WebSocket, protocol: Protocol, logger: Logger): void {
   const operations: Operations = new Map();
   const stopPinging = keepAlive(socket);
+  const gone = new AbortController();
+  const dismiss = (code: number, reason: string) => {
+    for (const { abort } of operations.values()) abort.abort();
+    close(socket, code, reason);
+  };
   const closed = protocol.opened(
     {
       protocol: socket.protocol,
       send: (data) => send(socket, data),
-      close: (code, reason) => socket.close(code, reason),
+      close: (code, reason) => close(socket, code, reason),
       onMessage: (handle) => socket.on('message', (data) => receive(String(data), handle)),
     },
-    { operations },
+    { operations, owner: undefined, closed: gone.signal, dismiss },
   );
   const receive = async (text: string, handle: (text: string) => Promise<void>) => {
+    // What arrives after our goodbye has not been asked by anybody who is still admitted.
+    if (socket.readyState !== socket.OPEN) return;
     abortCompleted(text, operations);
     try {
       await handle(text);
     } catch (err) {
       logger.error({ err }, 'a WebSocket message could not be handled');
-      socket.close(CloseCode.InternalServerError, 'Internal server error');
+      close(socket, CloseCode.InternalServerError, 'Internal server error');
     }
   };
   socket.on('error', (err) => logger.debug({ err }, 'WebSocket failed'));
   socket.once('close', async (code, reason) => {
     stopPinging();
+    gone.abort();
     for (const { abort } of operations.values()) abort.abort();
     await closed(code, String(reason));
   });
@@ -252,11 +266,13 @@ function keepAlive(socket: WebSocket): () => void {
   return () => clearInterval(timer);
 }
 
+function close(socket: WebSocket, code: number | undefined, reason: string | undefined): void {
+  socket.close(code, reason);
+  setTimeout(() => socket.terminate(), CLOSE_MS).unref();
+}
+
 function closeAll(webSockets: WebSocketServer): Promise<void> {
-  for (const client of webSockets.clients) {
-    client.close(1001, 'Going away');
-    setTimeout(() => client.terminate(), CLOSE_MS).unref();
-  }
+  for (const client of webSockets.clients) close(client, 1001, 'Going away');
   return new Promise((resolve) => {
     webSockets.close(() => resolve());
   });

@@ -4,6 +4,7 @@ import type { Browser, Page } from 'playwright-core';
 import { startApp, type TestApp } from '../support/app.js';
 import { chromiumAvailable, launchChromium } from '../support/chromium.js';
 import { eventually } from '../support/eventually.js';
+import { AUTH, tokenFor } from '../support/tokens.js';
 
 const LIBRARY = fileURLToPath(new URL('../../examples/library.sql', import.meta.url));
 const SCREENSHOTS = fileURLToPath(new URL('../../test-output/', import.meta.url));
@@ -113,6 +114,29 @@ function describeGraphiQL(): void {
   test('the schema is there to read', async () => {
     await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
     await page.getByText('All Schema Types').waitFor();
+  });
+
+  test('a token in the headers lets in, over WebSocket, too', async () => {
+    const guarded = await startApp({ ...AUTH, REPLICA_ENGINE: 'embedded' });
+    const chatId = await guarded.as(await tokenFor('ada')).createChat({ name: 'Ada’s' });
+    page = await browser.newPage();
+    await page.goto(guarded.url.replace(/graphql$/, 'graphiql'));
+    await eventually('the remedy', async () =>
+      /needs a token/.test((await page.locator('#state').textContent()) ?? ''),
+    );
+    await page.getByRole('tab', { name: 'Watch' }).click();
+    await page.getByRole('button', { name: 'Headers' }).click();
+    await page
+      .locator('section[aria-label="Headers"] .CodeMirror, .graphiql-editor-tool .CodeMirror:visible')
+      .last()
+      .click();
+    await page.keyboard.insertText(JSON.stringify({ authorization: `Bearer ${await tokenFor('ada')}` }));
+    await run();
+    await eventually('her chat is listed', async () => (await page.locator('#chat').inputValue()) === chatId);
+    await run();
+    expect(await guarded.as(await tokenFor('ada')).replicate(chatId, 'select 1;')).toMatchObject({ state: 'READY' });
+    await shown('READY', (text) => text.includes('READY'));
+    await guarded.app.close();
   });
 
   test('nothing was asked of anyone else, and the browser had nothing to complain about', () => {

@@ -11,6 +11,8 @@ import {
 } from 'graphql';
 import { GraphQLUpload } from 'graphql-upload-ts';
 import { pino } from 'pino';
+import { SoleOwnerAuthenticator } from '../../src/auth/sole-owner.js';
+import { SOLE_OWNER } from '../../src/domain/chat.js';
 import { ReplichatError } from '../../src/domain/errors.js';
 import { createGraphQLServer, type GraphQLServerOptions, type OperationSource } from '../../src/graphql/server.js';
 import type { FileUpload } from '../../src/graphql/uploads.js';
@@ -40,6 +42,7 @@ export async function startShell(
       contexts.push(source);
       return { ...source };
     },
+    authenticator: new SoleOwnerAuthenticator(SOLE_OWNER),
     logger: pino({ level: 'debug' }, { write: (line: string) => void log.push(JSON.parse(line)) }),
     allowedOrigins: ['https://studio.apollographql.com'],
     allowedHosts: ['replichat.test'],

@@ -49,25 +49,26 @@ const UPLOAD = `mutation Upload($input: UploadReplicaInput!) {
 const BOUNDARY = 'replichat-test-boundary';
 
 /** A whole server on a free port, and what its clients do. Every server that it starts belongs to a chat. */
-export async function startApp(env: Record<string, string>) {
+export async function startApp(env: Record<string, string>, level: pino.Level = 'debug') {
   const log: string[] = [];
-  const logger = pino({ level: 'debug' }, { write: (line: string) => void log.push(line) });
+  const logger = pino({ level }, { write: (line: string) => void log.push(line) });
   const app = await createApp(loadConfig({ PORT: '0', REPLICA_WARM: '0', ...env }), logger);
   app.httpServer.listen(0, '127.0.0.1');
   await once(app.httpServer, 'listening');
   await app.gateway?.listen();
   const { port } = app.httpServer.address() as AddressInfo;
-  return { app, log, ...clientOf(port) };
+  return { app, log, as: (token: string) => clientOf(port, token), ...clientOf(port) };
 }
 
 /** Talks to the server on this port of the loopback interface. */
-export function clientOf(port: number) {
+export function clientOf(port: number, token?: string) {
   const url = `http://127.0.0.1:${port}/graphql`;
+  const authorization: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
   async function graphql(query: string, variables: Record<string, unknown> = {}): Promise<Answer> {
     const response = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...authorization },
       body: JSON.stringify({ query, variables }),
     });
     return (await response.json()) as Answer;
@@ -89,6 +90,7 @@ export function clientOf(port: number) {
       headers: {
         'content-type': `multipart/form-data; boundary=${BOUNDARY}`,
         'apollo-require-preflight': 'true',
+        ...authorization,
       },
     });
     const operations = { query: UPLOAD, variables: { input: { chatId, file: null, ...options } } };
@@ -132,7 +134,12 @@ export function clientOf(port: number) {
   }
 
   async function* subscribe(query: string, variables: Record<string, unknown>) {
-    const client: Client = createClient({ url: url.replace('http', 'ws'), webSocketImpl: WebSocket, retryAttempts: 0 });
+    const client: Client = createClient({
+      url: url.replace('http', 'ws'),
+      webSocketImpl: WebSocket,
+      retryAttempts: 0,
+      connectionParams: authorization,
+    });
     try {
       yield* client.iterate({ query, variables });
     } finally {

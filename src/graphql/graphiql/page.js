@@ -4,16 +4,20 @@ const chatSelect = document.getElementById('chat');
 const fileInput = document.getElementById('file');
 const state = document.getElementById('state');
 
-const socket = graphqlWs.createClient({ url: endpoint.href.replace(/^http/, 'ws') });
+/** As of the last operation: the list of chats is asked for with the same ones. */
+let sentHeaders = {};
 
 /** GraphiQL's fetcher: subscriptions over WebSocket, a chosen file as a multipart request, all else as JSON. */
 async function fetcher(given, { headers = {} } = {}) {
   const operation = operationOf(given);
   const params = { ...given, operationName: operation?.name?.value, variables: withChat(given.variables) };
-  if (operation?.operation === 'subscription') return subscribe(params);
+  const hasNewHeaders = JSON.stringify(headers) !== JSON.stringify(sentHeaders);
+  sentHeaders = headers;
+  if (hasNewHeaders) listChats().catch(tell);
+  if (operation?.operation === 'subscription') return subscribe(params, headers);
   const path = uploadPath(params.variables, operation);
   const result = path ? await sendFile(params, path, headers) : await sendJson(params, headers);
-  if (operation?.operation === 'mutation') await listChats(headers, JSON.stringify(result)).catch(tell);
+  if (operation?.operation === 'mutation') await listChats(JSON.stringify(result)).catch(tell);
   return result;
 }
 
@@ -27,7 +31,10 @@ function operationOf({ query, operationName }) {
   }
 }
 
-function subscribe(params) {
+/** On a socket of its own, which lets in whom the headers let in. */
+function subscribe(params, headers) {
+  const url = endpoint.href.replace(/^http/, 'ws');
+  const socket = graphqlWs.createClient({ url, connectionParams: headers, retryAttempts: 0 });
   return {
     subscribe: (sink) => ({
       unsubscribe: socket.subscribe(params, { ...sink, error: (e) => sink.error(readable(e)) }),
@@ -96,8 +103,10 @@ function tell(error) {
 }
 
 /** Selects the newest chat that the answer of a mutation names, or else what was selected, or else the newest. */
-async function listChats(headers, answer = '') {
-  const { data } = await sendJson({ query: '{ chats(first: 100) { nodes { id name } } }' }, headers);
+async function listChats(answer = '') {
+  const { data, errors } = await sendJson({ query: '{ chats(first: 100) { nodes { id name } } }' }, sentHeaders);
+  if (errors) throw new Error(errors[0].message);
+  state.value = '';
   const chats = data?.chats.nodes ?? [];
   if (chats.length === 0) return chatSelect.replaceChildren(new Option('no chat yet: run CreateChat', ''));
   const selected = chats.find(({ id }) => answer.includes(id)) ?? chats.find(({ id }) => id === chatSelect.value);
@@ -109,4 +118,4 @@ const defaultTabs = JSON.parse(document.getElementById('examples').textContent);
 const props = { fetcher, defaultEditorToolsVisibility: 'variables', ...(defaultTabs.length > 0 && { defaultTabs }) };
 ReactDOM.createRoot(document.getElementById('graphiql')).render(React.createElement(GraphiQL, props));
 document.getElementById('bar').hidden = false;
-listChats({}).catch(tell);
+listChats().catch(tell);

@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type Build, buildServer, ServerProcess } from './support/server-process.js';
+import { AUTH } from './support/tokens.js';
+
+const QUICK = { REPLICA_ENGINE: 'embedded', REPLICA_WARM: '0', GATEWAY_PORT: '0' };
+
+let build: Build;
+beforeAll(async () => {
+  build = await buildServer();
+}, 60_000);
+afterAll(() => build.remove());
+
+describe('a server that others can reach', () => {
+  async function outputOf(env: Record<string, string>): Promise<string> {
+    const server = await ServerProcess.start(build, { ...QUICK, ...env });
+    await server.shutDown();
+    return server.output.join('\n');
+  }
+
+  test('without authentication is not started', async () => {
+    const child = spawn(process.execPath, [build.main], { env: { ...QUICK, HOST: '0.0.0.0' } });
+    const complaint = text(child.stderr);
+    const [code] = await once(child, 'exit');
+    expect(code).toBe(1);
+    expect(await complaint).toMatch(/^HOST: "0.0.0.0" lets others use the server without authentication; .*\n$/);
+  });
+
+  test.each(['0.0.0.0', '::'])('on %s, as ALLOW_UNAUTHENTICATED says, is loud about it', async (host) => {
+    const output = await outputOf({ HOST: host, ALLOW_UNAUTHENTICATED: 'true' });
+    expect(output).toMatch(/WARNING +Whoever reaches this server owns it/);
+    expect(output).toMatch(/"level":40,.*whoever reaches this server owns it/);
+  });
+
+  test('with authentication says whose tokens it takes, and warns of nothing', async () => {
+    const output = await outputOf({ HOST: '0.0.0.0', ...AUTH });
+    expect(output).toContain('Access        by tokens of https://id.example');
+    expect(output).not.toMatch(/warning|"level":40/i);
+  });
+});
+
+test('a server of one user says that it is one', async () => {
+  const server = await ServerProcess.start(build, QUICK);
+  await server.shutDown();
+  expect(server.output.join('\n')).toContain('Access        without authentication: one user');
+  expect(server.output.join('\n')).not.toMatch(/warning/i);
+});
