@@ -13,11 +13,16 @@ class QueryResult {
   })
   columns!: string[];
 
+  @Field(() => [String], {
+    description: 'Their types as PostgreSQL writes them, e.g. "character varying(20)", in the order of `columns`.',
+  })
+  columnTypes!: string[];
+
   @Field(() => [GraphQLJSONObject], {
     description:
       'One object per row: column name -> value. bigint is a number up to 2^53 - 1 and a string beyond, numeric a ' +
-      'string, NaN and Infinity are strings, timestamps ISO 8601, json as it is, arrays as arrays, everything else ' +
-      "PostgreSQL's text.",
+      'string, NaN and Infinity are strings, timestamps and intervals ISO 8601, json as it is, arrays as arrays, ' +
+      "composites as objects, everything else PostgreSQL's text. The README has the table.",
   })
   rows!: Row[];
 
@@ -66,7 +71,13 @@ export class QueryResolver {
     @Arg('input', () => RunQueryInput, { description: 'The statement, and its limits.' }) input: RunQueryInput,
     @Ctx() { queries, owner, signal }: Context,
   ): Promise<QueryResult> {
-    const { columns, rows, messages, ...answer } = await queries.run(owner, input, signal);
-    return { ...answer, columns: [...columns], rows: [...rows], messages: messages.map(toMessage) };
+    const { columns, columnTypes, rows, messages, ...answer } = await queries.run(owner, input, signal);
+    return {
+      ...answer,
+      columns: [...columns],
+      columnTypes: [...columnTypes],
+      rows: [...rows],
+      messages: messages.map(toMessage),
+    };
   }
 }

@@ -104,6 +104,11 @@ class ReplicaSocket extends Duplex {
     else callback(new Error('the connection to the replica is not open'));
   }
 
+  /** What is corked goes as one: in pieces, each would wait for the one before it to be acknowledged. */
+  override _writev(chunks: { chunk: Buffer }[], callback: Callback): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'utf8', callback);
+  }
+
   override _final(callback: Callback): void {
     this.#inner?.end();
     this.#linger = setTimeout(() => this.destroy(), LINGER_MS).unref();

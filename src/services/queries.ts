@@ -1,9 +1,9 @@
-import type { QueryResult as PgResult, PoolClient } from 'pg';
-import Cursor from 'pg-cursor';
 import { badInput } from '../domain/errors.js';
 import type { Message, Row } from '../domain/message.js';
 import { readTables, type Table } from '../postgres/catalog.js';
-import { jsonTypes, uniqueNames } from '../postgres/values.js';
+import { runStatement, type StatementAnswer } from '../postgres/statement.js';
+import { type ColumnType, ColumnTypes } from '../postgres/types.js';
+import { uniqueNames } from '../postgres/values.js';
 import { type ChatService, newMessage } from './chats.js';
 import type { ReplicaService } from './replicas.js';
 import type { LiveReplica } from './running.js';
@@ -20,6 +20,8 @@ export interface QueryRequest {
 
 export interface QueryAnswer {
   readonly columns: readonly string[];
+  /** As PostgreSQL writes them, in the order of `columns`. */
+  readonly columnTypes: readonly string[];
   readonly rows: readonly Row[];
   /** Rows in `rows`, or, for a statement that returns none, rows that it changed. */
   readonly rowCount: number;
@@ -35,6 +37,8 @@ const CATALOG_TIMEOUT_MS = 15_000;
 
 /** Queries on a chat's replica. */
 export class QueryService {
+  readonly #types = new ColumnTypes();
+
   constructor(
     private readonly chats: ChatService,
     private readonly replicas: ReplicaService,
@@ -48,18 +52,22 @@ export class QueryService {
   async run(owner: string, request: QueryRequest, signal: AbortSignal): Promise<QueryAnswer> {
     validate(request);
     const startedAt = performance.now();
+    const { chatId, sql, access, maxRows, timeoutMs } = request;
+    const readOnly = access === 'READ_ONLY';
     const query = (replica: LiveReplica) =>
-      inSession(replica, request.timeoutMs, signal, (client) => runOne(client, request));
-    const { chatId } = request;
-    const result = await (request.access === 'READ_WRITE'
-      ? this.replicas.write(owner, chatId, query)
-      : this.replicas.read(owner, chatId, query));
+      inSession(replica, timeoutMs, signal, async (client) => {
+        const answer = await runStatement(client, sql, { readOnly, timeoutMs, maxRows });
+        return { answer, types: await this.#types.of(client, answer.fields) };
+      });
+    const { answer, types } = await (readOnly
+      ? this.replicas.read(owner, chatId, query)
+      : this.replicas.write(owner, chatId, query));
+    const result = resultOf(answer, types);
     const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
-    const answer = { ...result, durationMs };
-    return { ...answer, messages: request.record ? await this.#record(owner, request, result) : [] };
+    return { ...result, durationMs, messages: request.record ? await this.#record(owner, request, result) : [] };
   }
 
-  async #record(owner: string, { chatId, sql }: QueryRequest, result: StatementResult): Promise<Message[]> {
+  async #record(owner: string, { chatId, sql }: QueryRequest, result: Result): Promise<Message[]> {
     const { columns, rowCount } = result;
     const rows = fitting(result.rows, this.limits.maxMessageBytes);
     const truncated = result.truncated || rows.length < result.rows.length;
@@ -81,6 +89,7 @@ export class QueryService {
 
 function validate({ sql, maxRows, timeoutMs }: QueryRequest): void {
   if (sql.trim() === '') throw badInput('sql', 'is empty; give one SQL statement');
+  if (sql.includes('\0')) throw badInput('sql', 'holds a character U+0000, which PostgreSQL does not take');
   if (sql.length > LONGEST_SQL)
     throw badInput('sql', `has ${sql.length} characters; at most ${LONGEST_SQL} are allowed`);
   if (!(maxRows >= 1 && maxRows <= MOST_ROWS)) {
@@ -91,58 +100,39 @@ function validate({ sql, maxRows, timeoutMs }: QueryRequest): void {
   }
 }
 
-interface StatementResult {
+interface Result {
   readonly columns: readonly string[];
+  readonly columnTypes: readonly string[];
   readonly rows: readonly Row[];
   readonly rowCount: number;
   readonly truncated: boolean;
 }
 
-/** By the extended protocol, which takes one statement only, and through a portal, which hands out so many rows. */
-async function runOne(client: PoolClient, { sql, access, maxRows, timeoutMs }: QueryRequest): Promise<StatementResult> {
-  await client.query(
-    `BEGIN ${access === 'READ_ONLY' ? 'READ ONLY' : 'READ WRITE'}; SET LOCAL statement_timeout = ${timeoutMs}`,
-  );
-  const cursor = client.query(new StatementCursor(sql, [], { rowMode: 'array', types: jsonTypes }));
-  const { rows, result } = await read(cursor, maxRows + 1);
-  await cursor.close();
-  // Before PostgreSQL 16, large objects could be written in a read-only transaction.
-  await client.query(access === 'READ_ONLY' ? 'ROLLBACK' : 'COMMIT');
-  const columns = uniqueNames(result.fields.map((field) => field.name));
-  const kept = rows.slice(0, maxRows);
+/** Each call has a session of its own, in which nothing follows them. */
+const TRANSACTION_CONTROL = new Set([
+  'BEGIN',
+  'START TRANSACTION',
+  'COMMIT',
+  'ROLLBACK',
+  'SAVEPOINT',
+  'RELEASE',
+  'PREPARE TRANSACTION',
+]);
+
+function resultOf({ fields, rows, truncated, tag }: StatementAnswer, types: readonly ColumnType[]): Result {
+  if (tag === undefined) throw badInput('sql', 'holds no statement, only comments or semicolons; give one');
+  if (TRANSACTION_CONTROL.has(tag)) {
+    throw badInput('sql', `${tag} has no effect: each call is a transaction of its own; give what it is to do`);
+  }
+  const columns = uniqueNames(fields.map(({ name }) => name));
+  const read = (text: string | null, index: number) => (text === null ? null : types[index]?.read(text));
   return {
     columns,
-    rows: kept.map((values) => Object.fromEntries(columns.map((column, index) => [column, values[index]]))),
-    rowCount: columns.length > 0 ? kept.length : (result.rowCount ?? 0),
-    truncated: rows.length > maxRows,
+    columnTypes: types.map(({ name }) => name),
+    rows: rows.map((row) => Object.fromEntries(row.map((text, index) => [columns[index], read(text, index)]))),
+    rowCount: columns.length > 0 ? rows.length : Number(/\d+$/.exec(tag)?.[0] ?? 0),
+    truncated,
   };
-}
-
-/** pg-cursor knows nothing of COPY, whose messages would find no handler and end the process. */
-class StatementCursor extends Cursor<unknown[]> {
-  #refused = false;
-
-  handleCopyInResponse(): void {
-    this.#refuse();
-  }
-
-  handleCopyData(): void {
-    this.#refuse();
-  }
-
-  #refuse(): void {
-    if (this.#refused) return;
-    this.#refused = true;
-    const error = badInput('sql', 'COPY to or from the client is not possible here; use SELECT or INSERT');
-    (this as unknown as { handleError(error: Error): void }).handleError(error);
-  }
-}
-
-/** Cursor's promise leaves out the columns and the count. */
-function read(cursor: Cursor<unknown[]>, count: number): Promise<{ rows: unknown[][]; result: PgResult }> {
-  return new Promise((resolve, reject) => {
-    cursor.read(count, (error, rows, result) => (error ? reject(error) : resolve({ rows, result })));
-  });
 }
 
 /** As many rows from the beginning as a message may hold. */

@@ -5,6 +5,7 @@ import { ReplichatError } from '../domain/errors.js';
 import type { ReplicaServer } from '../ports.js';
 import { clientConfig } from '../postgres/connect.js';
 import { ROLE_CONNECTIONS, type Tenant, type TenantFacts, terminateBackend } from '../postgres/tenant.js';
+import { OUTPUT_SETTINGS } from '../postgres/values.js';
 import { watchDisk } from './disk.js';
 import { Pristine } from './pristine.js';
 
@@ -192,6 +193,7 @@ export class RunningReplica implements LiveReplica {
     const pool = new pg.Pool({
       ...clientConfig(this.server, this.tenant),
       application_name: 'replichat',
+      options: OUTPUT_SETTINGS,
       max: POOL_SIZE,
       idleTimeoutMillis: POOL_IDLE_MS,
     });

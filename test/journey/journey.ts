@@ -693,6 +693,7 @@ export function describeJourney(engine: string, setting: Setting): void {
       const { data } = await app.runQuery(chatId, 'select id, v from t order by id', { maxRows: 3 });
       expect(data.runQuery).toMatchObject({
         columns: ['id', 'v'],
+        columnTypes: ['integer', 'text'],
         rows: [
           { id: 1, v: '1' },
           { id: 2, v: '2' },
@@ -708,7 +709,10 @@ export function describeJourney(engine: string, setting: Setting): void {
       );
       expect(messages.data.chat.messages.nodes).toEqual([
         { contentType: 'QUERY', content: { sql: 'select id, v from t order by id' } },
-        { contentType: 'TABLE', content: { ...data.runQuery, durationMs: undefined, messages: undefined } },
+        {
+          contentType: 'TABLE',
+          content: { ...data.runQuery, columnTypes: undefined, durationMs: undefined, messages: undefined },
+        },
       ]);
       const unrecorded = await app.runQuery(chatId, 'select 1', { record: false });
       expect(unrecorded.data.runQuery.messages).toEqual([]);

@@ -162,7 +162,7 @@ export function clientOf(port: number, token?: string) {
   async function runQuery(chatId: string, sql: string, options: Record<string, unknown> = {}): Promise<Answer> {
     return graphql(
       `mutation($input: RunQueryInput!) {
-        runQuery(input: $input) { columns rows rowCount truncated durationMs messages { id contentType role } }
+        runQuery(input: $input) { columns columnTypes rows rowCount truncated durationMs messages { id contentType role } }
       }`,
       { input: { chatId, sql, ...options } },
     );
