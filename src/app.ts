@@ -5,6 +5,8 @@ import type { Logger } from 'pino';
 import { SoleOwnerAuthenticator } from './auth/sole-owner.js';
 import { TokenAuthenticator } from './auth/tokens.js';
 import { type Config, ConfigError } from './config.js';
+import { Database } from './database/database.js';
+import { migrate } from './database/migrate.js';
 import { SOLE_OWNER } from './domain/chat.js';
 import { messageOf } from './domain/errors.js';
 import { newId } from './domain/ids.js';
@@ -17,11 +19,14 @@ import type { Context } from './graphql/context.js';
 import { EXAMPLES } from './graphql/examples.js';
 import { createSchema } from './graphql/schema.js';
 import { createGraphQLServer } from './graphql/server.js';
-import type { ReplicaEngine } from './ports.js';
+import type { ChatStore, ReplicaEngine } from './ports.js';
 import { ChatService } from './services/chats.js';
 import { QueryService } from './services/queries.js';
 import { ReplicaService } from './services/replicas.js';
+import { Keyring, KeyringError } from './stores/keyring.js';
 import { MemoryChatStore } from './stores/memory.js';
+import { PostgresChatStore } from './stores/postgres.js';
+import { takeKeyring } from './stores/postgres-keys.js';
 
 export interface App {
   /** What the containers and folders of its replicas are labelled with; new at every start. */
@@ -48,7 +53,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
   try {
     const secureContext = await readTls(config.gateway.tls);
     const instance = newId();
-    const store = new MemoryChatStore();
+    const store = await openStore(config, logger);
     releasers.push(() => store.close());
     const events = new MemoryEventBus();
     releasers.push(() => events.close());
@@ -103,6 +108,23 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
 async function releaseAll(releasers: (() => Promise<void>)[], logger: Logger): Promise<void> {
   for (const release of releasers.reverse()) {
     await release().catch((error) => logger.error({ err: error }, 'something could not be closed'));
+  }
+}
+
+async function openStore({ database }: Config, logger: Logger): Promise<ChatStore> {
+  if (!database) return new MemoryChatStore();
+  const { url, keys } = database;
+  await migrate(url, logger).catch((error) => {
+    throw new ConfigError(`DATABASE_URL: the database cannot be used: ${messageOf(error)}`, { cause: error });
+  });
+  const connections = new Database(url, logger);
+  const keyring = new Keyring(keys);
+  try {
+    await takeKeyring(connections, keyring);
+    return new PostgresChatStore(connections, keyring);
+  } catch (error) {
+    await connections.close();
+    throw error instanceof KeyringError ? new ConfigError(`CREDENTIALS_KEYS: ${error.message}`) : error;
   }
 }
 

@@ -1,5 +1,5 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { isLoopback } from './config/values.js';
+import { type CredentialsKey, isLoopback } from './config/values.js';
 import { VARIABLES, type Values, type Variable } from './config/variables.js';
 
 export interface Config {
@@ -7,6 +7,10 @@ export interface Config {
   readonly host: string;
   /** Undefined for a server of one user, who needs no token. */
   readonly auth: AuthConfig | undefined;
+  /** Undefined: everything is kept in memory. */
+  readonly database:
+    | { readonly url: string; readonly keys: readonly [CredentialsKey, ...CredentialsKey[]] }
+    | undefined;
   readonly gateway: {
     readonly port: number | 'auto' | 'off';
     /** As clients are told; undefined for `host`. */
@@ -59,6 +63,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     port: values.PORT,
     host: hostOf(values),
     auth: authOf(values),
+    database: databaseOf(values),
     gateway: Object.freeze({
       port: values.GATEWAY_PORT,
       host: values.GATEWAY_HOST || undefined,
@@ -114,6 +119,14 @@ function hostOf({ HOST: host, AUTH_JWT_SECRET, AUTH_JWKS_URL, ALLOW_UNAUTHENTICA
   throw new ConfigError(`HOST: ${JSON.stringify(host)} lets others use the server without authentication; ${remedy}`);
 }
 
+function databaseOf({ DATABASE_URL: url, CREDENTIALS_KEYS: keys }: Values): Config['database'] {
+  if (!url) return undefined;
+  const [first, ...others] = keys;
+  if (first) return Object.freeze({ url, keys: Object.freeze([first, ...others] as const) });
+  const example = 'CREDENTIALS_KEYS="k1:$(openssl rand -base64 32)"';
+  throw new ConfigError(`CREDENTIALS_KEYS: is missing; DATABASE_URL needs it to encrypt passwords: ${example}`);
+}
+
 function tlsOf({ GATEWAY_TLS_CERT: cert, GATEWAY_TLS_KEY: key }: Values): Config['gateway']['tls'] {
   if (!cert && !key) return undefined;
   if (cert && key) return Object.freeze({ cert, key });
@@ -121,10 +134,11 @@ function tlsOf({ GATEWAY_TLS_CERT: cert, GATEWAY_TLS_KEY: key }: Values): Config
   throw new ConfigError(`${missing}: is missing; give both it and ${given}, or none`);
 }
 
-function read(name: string, { schema, byDefault }: Variable, value: string | undefined): unknown {
+function read(name: string, { schema, byDefault, secret }: Variable, value: string | undefined): unknown {
   const result = schema.safeParse(value?.trim() || byDefault);
   if (result.success) return result.data;
-  throw new ConfigError(`${name}: ${JSON.stringify(value)} ${result.error.issues[0]?.message}`);
+  const shown = secret ? '' : `${JSON.stringify(value)} `;
+  throw new ConfigError(`${name}: ${shown}${result.error.issues[0]?.message}`);
 }
 
 /** The variables, for --help. */

@@ -29,6 +29,10 @@ export interface ChatStore {
 
   replica(owner: string, chatId: string): Promise<Replica | undefined>;
   deleteReplica(owner: string, chatId: string): Promise<boolean>;
+  /** Of the chat's replications, deleted ones included; 0 when there was none. */
+  lastSequence(chatId: string): Promise<number>;
+  /** Those that are READY or on their way there, of whichever owner. */
+  liveReplicas(): Promise<Replica[]>;
   saveReplica(replica: Replica): Promise<boolean>;
   /** Nothing comes between the reading that `change` is given and the writing of what it returns. */
   updateReplica(chatId: string, change: (replica: Replica) => Replica): Promise<Replica | undefined>;

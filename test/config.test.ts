@@ -10,6 +10,7 @@ const DEFAULTS: Config = {
   port: 4000,
   host: '127.0.0.1',
   auth: undefined,
+  database: undefined,
   gateway: { port: 'auto', host: undefined, tls: undefined, maxConnections: 5000 },
   engine: 'auto',
   replica: {
@@ -206,6 +207,40 @@ describe('the configuration', () => {
     expect(messageOf({ GATEWAY_TLS_KEY: files.key })).toBe(
       'GATEWAY_TLS_CERT: is missing; give both it and GATEWAY_TLS_KEY, or none',
     );
+  });
+
+  const [FIRST, SECOND] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+  const KEYS = `2026-a:${FIRST.toString('base64')}, b_2:${SECOND.toString('base64')}`;
+  const DATABASE = 'postgres://me:c4nary@db.example/replichat';
+
+  test('takes a database with the keys for its passwords', () => {
+    expect(loadConfig({ DATABASE_URL: DATABASE, CREDENTIALS_KEYS: KEYS }).database).toEqual({
+      url: DATABASE,
+      keys: [
+        { id: '2026-a', secret: FIRST },
+        { id: 'b_2', secret: SECOND },
+      ],
+    });
+    expect(loadConfig({ CREDENTIALS_KEYS: KEYS }).database).toBeUndefined();
+    expect(messageOf({ DATABASE_URL: DATABASE })).toMatch(/^CREDENTIALS_KEYS: is missing; DATABASE_URL needs it/);
+  });
+
+  test.each([
+    ['DATABASE_URL', 'mysql://me:c4nary@db.example/replichat', /is no URL of a PostgreSQL database/],
+    ['DATABASE_URL', 'c4nary', /is no URL of a PostgreSQL database/],
+    ['DATABASE_URL', 'postgres://c4nary:c4nary:c4nary', /is no URL of a PostgreSQL database/],
+    ['CREDENTIALS_KEYS', 'c4nary', /is not id:key; give .* 32 bytes in base64/],
+    ['CREDENTIALS_KEYS', `k1:${FIRST.toString('hex')}`, /is not id:key/],
+    ['CREDENTIALS_KEYS', `k 1:${FIRST.toString('base64')}`, /is not id:key/],
+    ['CREDENTIALS_KEYS', `k1:${FIRST.subarray(1).toString('base64')}`, /is not id:key/],
+    ['CREDENTIALS_KEYS', `b_2:${FIRST.toString('base64')},${KEYS}`, /names two keys alike/],
+  ])('refuses a bad %s without repeating it: %s', (name, value, problem) => {
+    const message = messageOf({ [name]: value });
+    expect(message).toMatch(problem);
+    expect(message.startsWith(`${name}: `)).toBe(true);
+    expect(message).not.toContain(value);
+    expect(message).not.toContain('c4nary');
+    expect(message).not.toContain('\n');
   });
 
   test('describes every variable in a line, with its default', () => {

@@ -48,6 +48,35 @@ export const cpus = z.coerce.number(CPUS_ERROR).min(0, CPUS_ERROR).max(MACHINE_C
 export const oneOf = <const T extends readonly string[]>(...values: T) =>
   z.enum(values, { error: `is unknown; give one of ${values.join(', ')}` });
 
+export interface CredentialsKey {
+  readonly id: string;
+  readonly secret: Buffer;
+}
+
+const KEY = /^([\w-]{1,32}):([A-Za-z0-9+/]{43}=)$/;
+const KEYS_ERROR =
+  'has an entry that is not id:key; give comma-separated ones, each key 32 bytes in base64 (openssl rand -base64 32)';
+
+/** `id:base64,id:base64`: none, or each with an id of its own. */
+export const credentialsKeys = z.string().transform((text, context): CredentialsKey[] => {
+  const keys = text
+    .split(',')
+    .filter((entry) => entry.trim() !== '')
+    .map((entry) => {
+      const [, id = '', base64 = ''] = KEY.exec(entry.trim()) ?? [];
+      return { id, secret: Buffer.from(base64, 'base64') };
+    });
+  if (keys.some(({ id }) => id === '')) context.addIssue(KEYS_ERROR);
+  else if (new Set(keys.map(({ id }) => id)).size < keys.length) context.addIssue('names two keys alike');
+  return keys;
+});
+
+export const databaseUrl = z
+  .string()
+  .refine((text) => text === '' || (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text)), {
+    error: 'is no URL of a PostgreSQL database; give postgres://user:password@host:port/database',
+  });
+
 export const list = z.string().transform((text) =>
   text
     .split(',')

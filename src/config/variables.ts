@@ -1,15 +1,35 @@
 import { z } from 'zod';
-import { cpus, duration, flag, gatewayPort, integer, jwksUrl, list, memory, oneOf, size, timeout } from './values.js';
+import {
+  cpus,
+  credentialsKeys,
+  databaseUrl,
+  duration,
+  flag,
+  gatewayPort,
+  integer,
+  jwksUrl,
+  list,
+  memory,
+  oneOf,
+  size,
+  timeout,
+} from './values.js';
 
 export interface Variable {
   readonly schema: z.ZodType;
   /** As it would be written in the environment. */
   readonly byDefault: string;
   readonly description: string;
+  /** A bad value is not repeated in what is said about it. */
+  readonly secret?: boolean;
 }
 
 function variable<T>(byDefault: string, schema: z.ZodType<T>, description: string) {
   return { schema, byDefault, description };
+}
+
+function secret<T>(schema: z.ZodType<T>, description: string) {
+  return { ...variable('', schema, description), secret: true };
 }
 
 /** Every variable of the environment that is read; DOCKER_HOST and its like are Docker's own. */
@@ -32,6 +52,14 @@ export const VARIABLES = {
     'false',
     flag,
     'whether the server may be reached by others without authentication: everybody who reaches it owns every chat',
+  ),
+  DATABASE_URL: secret(
+    databaseUrl,
+    'PostgreSQL that keeps chats, messages, credentials and replications; without it they live in memory',
+  ),
+  CREDENTIALS_KEYS: secret(
+    credentialsKeys,
+    'keys that passwords in DATABASE_URL are encrypted with, id:base64,id:base64: the first encrypts, all decrypt',
   ),
   GATEWAY_PORT: variable(
     'auto',

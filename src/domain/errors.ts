@@ -10,7 +10,8 @@ export type ErrorCode =
   | 'SQL_ERROR'
   | 'QUERY_TIMEOUT'
   | 'QUOTA_EXCEEDED'
-  | 'ENGINE_UNAVAILABLE';
+  | 'ENGINE_UNAVAILABLE'
+  | 'STORE_UNAVAILABLE';
 
 /**
  * An error that its reader can act on: `message` names the thing and the remedy and is shown to clients as it is,
@@ -37,5 +38,7 @@ export function badInput(field: string, problem: string): ReplichatError {
 
 /** What a failed Promise or a caught exception says, whatever was thrown. */
 export function messageOf(error: unknown): string {
+  // Node joins the refusals of several addresses into an error without words.
+  if (error instanceof AggregateError && error.message === '') return messageOf(error.errors[0]);
   return error instanceof Error ? error.message : String(error);
 }

@@ -95,6 +95,8 @@ export function hasEnded(state: ReplicaState): boolean {
   return state === 'READY' || MAY_FOLLOW[state].length === 0;
 }
 
+export const LIVE_STATES: readonly ReplicaState[] = ['QUEUED', 'STARTING', 'RESTORING', 'READY'];
+
 /** The first snapshot of a replication that has been accepted; `lastSequence` is 0 for the first of its chat. */
 export function queued(chatId: string, lastSequence: number, at: Date): ReplicationStatus {
   return {

@@ -43,6 +43,12 @@ export interface ClientAddress {
   readonly port: number;
 }
 
+/** What a replica of an earlier server ends with. */
+const ABANDONED: RestoreIssue = {
+  code: 'INTERRUPTED',
+  message: 'the server that ran the replica has ended',
+  hint: 'Upload the dump again.',
+};
 const REAP_INTERVAL_MS = 30_000;
 const EXPIRY_INTERVAL_MS = 1_000;
 const LONGEST_TTL_SECONDS = 365 * 86_400;
@@ -51,8 +57,6 @@ const LONGEST_TTL_SECONDS = 365 * 86_400;
 export class ReplicaService {
   readonly #running = new Map<string, RunningReplica>();
   readonly #jobs = new Map<string, Job>();
-  /** Of replications whose record is deleted, by chat: the numbers go on from there. */
-  readonly #lastSequence = new Map<string, number>();
   readonly #timers: NodeJS.Timeout[] = [];
   #closed = false;
 
@@ -66,8 +70,12 @@ export class ReplicaService {
     private readonly logger: Logger,
   ) {}
 
-  /** Removes what earlier servers have left behind, now and every 30 s, and what has expired. */
+  /** Ends in the store, and removes, what earlier servers have left behind; the latter every 30 s. */
   async start(): Promise<void> {
+    for (const { chatId } of await this.store.liveReplicas()) {
+      const end = (status: ReplicationStatus) => next(status, { type: 'failed', error: ABANDONED }, new Date());
+      await this.store.updateReplica(chatId, (replica) => ({ ...replica, status: end(replica.status) }));
+    }
     const reap = () =>
       this.engine.reap().then(
         (count) => count > 0 && this.logger.info({ count }, 'removed replicas that have no owner'),
@@ -155,7 +163,7 @@ export class ReplicaService {
     const inspection = await inspect(file, this.engine);
     const upload: DumpUpload = { ...inspection, rest: file, expectedBytes: options.expectedBytes };
     const previous = await this.store.replica(owner, chatId);
-    const status = queued(chatId, previous?.status.sequence ?? this.#lastSequence.get(chatId) ?? 0, new Date());
+    const status = queued(chatId, await this.store.lastSequence(chatId), new Date());
     const replica: Replica = {
       chatId,
       status,
@@ -351,8 +359,7 @@ export class ReplicaService {
   async remove(owner: string, chatId: string): Promise<void> {
     await this.#chat(owner, chatId);
     await this.#dropAnd(chatId, async () => {
-      const { status } = await this.#stored(owner, chatId);
-      this.#lastSequence.set(chatId, status.sequence);
+      await this.#stored(owner, chatId);
       await this.store.deleteReplica(owner, chatId);
       await this.events.publish('removed', chatId, { chatDeleted: false });
     });
@@ -361,7 +368,6 @@ export class ReplicaService {
   /** Ends and removes whatever of its caller's chat runs, and calls `deleteChat` before anything of it can start again. */
   async removeWithChat(chatId: string, deleteChat: () => Promise<void>): Promise<void> {
     await this.#dropAnd(chatId, deleteChat);
-    this.#lastSequence.delete(chatId);
   }
 
   async #dropAnd(chatId: string, work: () => Promise<void>): Promise<void> {

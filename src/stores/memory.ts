@@ -1,7 +1,7 @@
 import type { Chat, ChatChanges } from '../domain/chat.js';
 import type { Message } from '../domain/message.js';
 import type { Page, PageRequest } from '../domain/pagination.js';
-import type { Replica } from '../domain/replica.js';
+import { LIVE_STATES, type Replica } from '../domain/replica.js';
 import type { ChatStore } from '../ports.js';
 
 interface Positioned<T> {
@@ -14,6 +14,7 @@ interface ChatEntry {
   password: string;
   readonly messages: Positioned<Message>[];
   replica?: Replica;
+  lastSequence: number;
 }
 
 /** A ChatStore that lives as long as the process. */
@@ -23,7 +24,12 @@ export class MemoryChatStore implements ChatStore {
   #lastPosition = 0;
 
   async addChat(chat: Chat, password: string): Promise<void> {
-    this.#chats.set(chat.id, { listed: { position: this.#nextPosition(), node: chat }, password, messages: [] });
+    this.#chats.set(chat.id, {
+      listed: { position: this.#nextPosition(), node: chat },
+      password,
+      messages: [],
+      lastSequence: 0,
+    });
   }
 
   async ownerOf(chatId: string): Promise<string | undefined> {
@@ -75,8 +81,20 @@ export class MemoryChatStore implements ChatStore {
   async deleteReplica(owner: string, chatId: string): Promise<boolean> {
     const entry = this.#entry(owner, chatId);
     if (!entry?.replica) return false;
+    entry.lastSequence = entry.replica.status.sequence;
     delete entry.replica;
     return true;
+  }
+
+  async lastSequence(chatId: string): Promise<number> {
+    const entry = this.#chats.get(chatId);
+    return entry?.replica?.status.sequence ?? entry?.lastSequence ?? 0;
+  }
+
+  async liveReplicas(): Promise<Replica[]> {
+    return [...this.#chats.values()].flatMap(({ replica }) =>
+      replica && LIVE_STATES.includes(replica.status.state) ? replica : [],
+    );
   }
 
   async saveReplica(replica: Replica): Promise<boolean> {

@@ -454,6 +454,30 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         expect(await store.chat(OWNER, id)).toBeDefined();
       });
 
+      test('is among the live ones while it is READY or on its way there', async () => {
+        const owners = [OWNER, 'bob'];
+        for (const state of ['QUEUED', 'STARTING', 'RESTORING', 'READY', 'FAILED', 'CANCELLED', 'EXPIRED'] as const) {
+          const { id } = await addChat({ owner: owners[Number(state === 'READY')] as string, name: state });
+          await store.saveReplica({ ...newReplica(id), status: { ...newReplica(id).status, state } });
+        }
+        const live = await store.liveReplicas();
+        expect(live.map(({ status }) => status.state).sort()).toEqual(['QUEUED', 'READY', 'RESTORING', 'STARTING']);
+        const ready = live.find(({ status }) => status.state === 'READY');
+        expect(ready).toEqual(await store.replica('bob', ready?.chatId as string));
+      });
+
+      test('leaves its last sequence number behind when it is deleted', async () => {
+        const { id } = await addChat();
+        expect(await store.lastSequence(id)).toBe(0);
+        await store.saveReplica(newReplica(id));
+        expect(await store.lastSequence(id)).toBe(17);
+        await store.deleteReplica(OWNER, id);
+        expect(await store.lastSequence(id)).toBe(17);
+        await store.saveReplica({ ...newReplica(id), status: queued(id, 17, NOW) });
+        expect(await store.lastSequence(id)).toBe(18);
+        expect(await store.lastSequence(UNKNOWN)).toBe(0);
+      });
+
       test('of an unknown chat is not kept', async () => {
         expect(await store.saveReplica(newReplica(UNKNOWN))).toBe(false);
         expect(await store.replica(OWNER, UNKNOWN)).toBeUndefined();
