@@ -4,10 +4,6 @@ import type { ReplicaServer } from '../ports.js';
 import { FRESH, scramVerifier } from './boot.js';
 import { clientConfig } from './connect.js';
 
-/** What the database is called right after the restore, while the chat's own one is written to. */
-const PRISTINE = 'replichat_pristine';
-/** A copy of it on its way to become the chat's own. */
-const RENEWED = 'replichat_renewed';
 /** Of 40 (max_connections): room for queries and clients, never for a connection bomb. */
 export const ROLE_CONNECTIONS = 32;
 /** A script that loads tables with their foreign keys and triggers needs it, until `sealTenant`. PostgreSQL 15. */
@@ -115,73 +111,8 @@ export async function sealTenant(admin: Admin, tenant: Tenant): Promise<TenantFa
   return describeTenant(admin, tenant);
 }
 
-/** Keeps the state of now for `resetTenant`. Ends every session in the chat's database. Fails with nothing lost. */
-export async function preserveTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
-  await asAdmin(server, async (admin) => {
-    const { client } = admin;
-    const database = quote(tenant.database);
-    await dropCopy(admin);
-    await endSessions(admin, tenant);
-    await client.query(`CREATE DATABASE ${RENEWED} TEMPLATE ${database} ${await copying(admin, tenant.database)}`);
-    await client.query(`ALTER DATABASE ${RENEWED} IS_TEMPLATE true ALLOW_CONNECTIONS false`);
-    await client.query(`ALTER DATABASE ${RENEWED} RENAME TO ${PRISTINE}`);
-  });
-}
-
-/** What `resetTenant` does where nothing has been written: ends every session, and lets the chat in again. */
-export async function resetSessions(server: ReplicaServer, tenant: Tenant): Promise<TenantFacts> {
-  return asAdmin(server, async (admin) => {
-    await endSessions(admin, tenant);
-    await repair(admin.client, tenant);
-    return describeTenant(admin, tenant);
-  });
-}
-
-/** What an attempt that broke off has left. */
-async function dropCopy({ client }: Admin): Promise<void> {
-  const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [RENEWED]);
-  if (rowCount === 0) return;
-  await client.query(`ALTER DATABASE ${RENEWED} IS_TEMPLATE false`);
-  await client.query(`DROP DATABASE ${RENEWED}`);
-}
-
-async function endSessions({ client }: Admin, tenant: Tenant): Promise<void> {
-  await client.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1', [
-    tenant.database,
-  ]);
-}
-
-/** From so many bytes on, copying files (and a checkpoint) is faster than logging every page. */
-const COPY_FILES_BYTES = 64 * 1024 * 1024;
-
-async function copying({ client, major }: Admin, database: string): Promise<string> {
-  if (major < 15) return '';
-  const { rows } = await client.query<{ large: boolean }>('SELECT pg_database_size($1) > $2 AS large', [
-    database,
-    COPY_FILES_BYTES,
-  ]);
-  return rows[0]?.large ? 'STRATEGY file_copy' : 'STRATEGY wal_log';
-}
-
-/** Back to the state of `preserveTenant`. Ends every session in the chat's database. Fails with nothing lost. */
-export async function resetTenant(server: ReplicaServer, tenant: Tenant): Promise<TenantFacts> {
-  const database = quote(tenant.database);
-  return asAdmin(server, async (admin) => {
-    const { client } = admin;
-    await dropCopy(admin);
-    const strategy = await copying(admin, PRISTINE);
-    await client.query(
-      `CREATE DATABASE ${RENEWED} TEMPLATE ${PRISTINE} OWNER ${quote(tenant.user)} IS_TEMPLATE false ${strategy}`,
-    );
-    await client.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
-    await client.query(`ALTER DATABASE ${RENEWED} RENAME TO ${database}`);
-    await repair(client, tenant);
-    return describeTenant(admin, tenant);
-  });
-}
-
 /** The role and its database let the chat in again, whatever it has done to them. */
-async function repair(client: pg.Client, tenant: Tenant): Promise<void> {
+export async function repair(client: pg.Client, tenant: Tenant): Promise<void> {
   const [role, database] = [quote(tenant.user), quote(tenant.database)];
   await client.query(
     `ALTER ROLE ${role} ${roleAttributes(tenant)} NOBYPASSRLS;
@@ -199,7 +130,7 @@ export interface TenantFacts {
 }
 
 /** What the server says of itself and of how much room the chat's database takes. */
-async function describeTenant({ client }: Admin, tenant: Tenant): Promise<TenantFacts> {
+export async function describeTenant({ client }: Admin, tenant: Tenant): Promise<TenantFacts> {
   const { rows } = await client.query<{ version: string; size: string }>(
     `SELECT current_setting('server_version') AS version, pg_database_size($1)::text AS size`,
     [tenant.database],
@@ -256,7 +187,7 @@ export class Admin {
   }
 }
 
-async function asAdmin<T>(
+export async function asAdmin<T>(
   server: ReplicaServer,
   work: (admin: Admin) => Promise<T>,
   database = server.admin.database,
@@ -269,6 +200,6 @@ async function asAdmin<T>(
   }
 }
 
-function quote(identifier: string): string {
+export function quote(identifier: string): string {
   return pg.escapeIdentifier(identifier);
 }

@@ -1,26 +1,25 @@
-import { ReplichatError } from '../domain/errors.js';
+import { messageOf, ReplichatError } from '../domain/errors.js';
 import type { ReplicaServer } from '../ports.js';
-import {
-  preserveTenant,
-  resetSessions,
-  resetTenant,
-  type Tenant,
-  type TenantFacts,
-  usedBytes,
-} from '../postgres/tenant.js';
+import { dropLeftovers, preserveTenant, resetTenant } from '../postgres/preserve.js';
+import { type Tenant, type TenantFacts, usedBytes } from '../postgres/tenant.js';
 
 /** How long a first write waits for the uses under way to end. */
 const QUIET_MS = 30_000;
+/** SQLSTATE of disk_full. */
+const DISK_FULL = '53100';
 
 /**
  * Keeps the way back to the state right after the restore. A replica that is only read from is that state; before the
- * first use that may write, the database is copied inside of the server, as soon as no other use is under way.
+ * first use that may write, the database is copied inside of the server, as soon as no other use is under way. A reset
+ * puts the copy into the database's place, which takes no time, and is that first state again.
  */
 export class Pristine {
   #users = 0;
   #waiting: (() => void)[] = [];
+  /** Known to exist: it may, too, when a reset has failed. */
   #copied = false;
   #changing: Promise<unknown> | undefined;
+  #tidying: Promise<void> | undefined;
 
   constructor(
     private readonly server: ReplicaServer,
@@ -28,10 +27,8 @@ export class Pristine {
     private readonly options: {
       /** Of the replica's disk. */
       readonly diskBytes: number;
-      /** Ends those of PostgreSQL clients before a reset, each with a word. While there are any, the copy exists. */
+      /** Ends queries and sessions of PostgreSQL clients, each with a word, before the server ends what is left. */
       readonly endSessions: () => Promise<void>;
-      /** Called when all sessions have been ended: what is pooled of them must not be handed out. */
-      readonly onSessionsEnded: () => void;
     },
   ) {}
 
@@ -41,7 +38,7 @@ export class Pristine {
     for (;;) {
       if (this.#changing) await this.#changing.catch(() => {});
       else if (!mayWrite || this.#copied) break;
-      else if (this.#users === 0) await this.#change(() => this.#copy());
+      else if (this.#users === 0) await this.#change('copied', () => this.#copy());
       else await this.#quiet(deadline);
     }
     this.#users += 1;
@@ -56,9 +53,12 @@ export class Pristine {
   /** Ends every session, whoever uses it. */
   async reset(): Promise<TenantFacts> {
     while (this.#changing) await this.#changing.catch(() => {});
-    return this.#change(async () => {
-      await this.options.endSessions();
-      return (this.#copied ? resetTenant : resetSessions)(this.server, this.tenant);
+    return this.#change('reset', async () => {
+      this.#copied = false;
+      const facts = await resetTenant(this.server, this.tenant);
+      // If that fails, the next copy tries again.
+      this.#tidying = dropLeftovers(this.server).catch(() => {});
+      return facts;
     });
   }
 
@@ -77,11 +77,12 @@ export class Pristine {
   }
 
   async #copy(): Promise<void> {
-    const used = await usedBytes(this.server);
-    // The database is most of it, and a reset makes one more copy for a moment.
-    if (3 * used > this.options.diskBytes) {
+    await this.#tidying;
+    await dropLeftovers(this.server);
+    // The database is most of it.
+    if (2 * (await usedBytes(this.server)) > this.options.diskBytes) {
       const message =
-        'a replica that is written to takes up to three times the disk, to be reset: more than it may use (REPLICA_DISK)';
+        'a replica that is written to takes twice the disk, to be reset: more than it may use; raise REPLICA_DISK';
       throw new ReplichatError('QUOTA_EXCEEDED', message, { quota: 'disk' });
     }
     await preserveTenant(this.server, this.tenant);
@@ -89,14 +90,29 @@ export class Pristine {
   }
 
   /** Whoever comes meanwhile waits. */
-  async #change<T>(work: () => Promise<T>): Promise<T> {
-    const changing = work();
+  async #change<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const changing = this.options
+      .endSessions()
+      .then(work)
+      .catch(async (error) => {
+        throw await this.#failure(error, what);
+      });
     this.#changing = changing;
     try {
       return await changing;
     } finally {
-      this.options.onSessionsEnded();
       this.#changing = undefined;
     }
+  }
+
+  async #failure(error: unknown, what: string): Promise<ReplichatError> {
+    if (error instanceof ReplichatError) return error;
+    if ((error as { code?: unknown }).code === DISK_FULL) {
+      const message = `the replica could not be ${what}, as the disk of its server is full; make room there`;
+      return new ReplichatError('QUOTA_EXCEEDED', message, { quota: 'disk' }, { cause: error });
+    }
+    const fault = await this.server.fault().catch(() => undefined);
+    const message = `the replica could not be ${what}: ${fault?.message ?? messageOf(error)}; try again, or upload the dump again`;
+    return new ReplichatError('REPLICA_NOT_READY', message, { state: null }, { cause: error });
   }
 }

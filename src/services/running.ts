@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from 'pino';
@@ -14,6 +15,8 @@ export interface LiveReplica {
   readonly server: ReplicaServer;
   readonly tenant: Tenant;
   readonly pool: pg.Pool;
+  /** Aborted with what a query is to be told when it is stopped: the replica is reset, or goes. */
+  readonly ending: AbortSignal;
   /** The last resort against a query that resists being cancelled. */
   endBackend(processId: number): Promise<void>;
 }
@@ -42,6 +45,7 @@ export interface RunningOptions {
 const POOL_END_MS = 5_000;
 /** What nobody has used for so long does not grow. */
 const DISK_WATCH_IDLE_MS = 10_000;
+const RESET = 'the replica was reset; try again';
 const POOL_SIZE = 8;
 const POOL_IDLE_MS = 30_000;
 /** What the queries of the API leave of the role's connections. */
@@ -52,6 +56,7 @@ export class RunningReplica implements LiveReplica {
   readonly #pristine: Pristine;
   readonly #sessions = new Set<ClientSession>();
   #pool: pg.Pool;
+  #ending = newEnding();
   #uses = 0;
   #lastUsedAt = new Date();
   #watching: AbortController | undefined;
@@ -65,16 +70,21 @@ export class RunningReplica implements LiveReplica {
     this.#pool = this.#openPool();
     this.#pristine = new Pristine(server, tenant, {
       diskBytes: options.diskBytes,
-      endSessions: () => this.#endSessions('the replica was reset; connect again'),
-      onSessionsEnded: () => {
-        this.#pool.end().catch(() => {});
+      endSessions: async () => {
+        this.#endQueries(RESET);
         this.#pool = this.#openPool();
+        this.#ending = newEnding();
+        await this.#endSessions(RESET);
       },
     });
   }
 
   get pool(): pg.Pool {
     return this.#pool;
+  }
+
+  get ending(): AbortSignal {
+    return this.#ending.signal;
   }
 
   get lastUsedAt(): Date {
@@ -174,15 +184,21 @@ export class RunningReplica implements LiveReplica {
   async dispose(why: string): Promise<void> {
     this.#ended = true;
     this.#watching?.abort();
+    const queriesEnded = this.#endQueries(why);
     await this.#endSessions(why);
-    // pool.end() waits for queries under way; the server's end is what ends them.
-    const ended = this.#pool.end().catch(() => {});
     try {
       await this.server.dispose();
     } catch (error) {
       this.options.logger.error({ err: error, server: this.server.id }, 'a server could not be removed');
     }
-    await Promise.race([ended, sleep(POOL_END_MS, undefined, { ref: false })]);
+    await Promise.race([queriesEnded, sleep(POOL_END_MS, undefined, { ref: false })]);
+  }
+
+  /** Also those that wait for their turn. Resolves when their connections are closed. */
+  #endQueries(why: string): Promise<void> {
+    const closed = this.#pool.end().catch(() => {});
+    this.#ending.abort(new ReplichatError('REPLICA_NOT_READY', `the query was stopped: ${why}`, { state: null }));
+    return closed;
   }
 
   async #endSessions(why: string): Promise<void> {
@@ -203,4 +219,11 @@ export class RunningReplica implements LiveReplica {
     pool.on('connect', (client) => client.on('error', note));
     return pool;
   }
+}
+
+/** Every query listens to it. */
+function newEnding(): AbortController {
+  const ending = new AbortController();
+  setMaxListeners(0, ending.signal);
+  return ending;
 }

@@ -8,7 +8,8 @@ const GRACE_MS = 1_000;
 
 /**
  * Gives `work` a session on the replica, as good as new. It ends, whatever `work` is waiting for, when the time is up
- * (waiting for a free session included), when the client has gone, and when the connection breaks. Throws what `work`
+ * (waiting for a free session included), when the client has gone, when the replica is reset or goes, and when the
+ * connection breaks. Throws what `work`
  * throws as ReplichatError, QUERY_TIMEOUT, QUOTA_EXCEEDED for too large an answer, or REPLICA_NOT_READY.
  */
 export async function inSession<T>(
@@ -22,6 +23,10 @@ export async function inSession<T>(
   const abandoned = () => interrupt(new ReplichatError('QUERY_TIMEOUT', 'the client has gone: the query was stopped'));
   signal.addEventListener('abort', abandoned, { once: true });
   if (signal.aborted) abandoned();
+  const { ending } = replica;
+  const ended = () => interrupt(ending.reason);
+  ending.addEventListener('abort', ended, { once: true });
+  if (ending.aborted) ended();
   try {
     const client = await connect(replica, interrupted);
     const { stream } = client.connection;
@@ -36,7 +41,7 @@ export async function inSession<T>(
         giveBack(client);
       } else {
         // Nobody knows what the session is at. A backend that is gone already needs no ending.
-        replica.endBackend(processIdOf(client)).catch(() => {});
+        if (!ending.aborted) replica.endBackend(processIdOf(client)).catch(() => {});
         client.release(true);
       }
       throw error;
@@ -48,6 +53,7 @@ export async function inSession<T>(
   } finally {
     clearTimeout(deadline);
     signal.removeEventListener('abort', abandoned);
+    ending.removeEventListener('abort', ended);
   }
 }
 
