@@ -10,7 +10,8 @@ import type { Replica, ReplicationStatus } from './domain/replica.js';
  * one that never was. Calls without an owner are the server's own.
  */
 export interface ChatStore {
-  addChat(chat: Chat, password: string): Promise<void>;
+  /** Adds the chat, or resolves with the one that its owner has already added under this client id. */
+  addChat(chat: Chat, password: string, clientId?: string): Promise<Chat>;
   /** For those who prove themselves otherwise than by being the owner. */
   ownerOf(chatId: string): Promise<string | undefined>;
   chat(owner: string, id: string): Promise<Chat | undefined>;
@@ -24,6 +25,8 @@ export interface ChatStore {
 
   /** All of them or, for an unknown chat, none. */
   addMessages(owner: string, chatId: string, messages: readonly Message[]): Promise<boolean>;
+  /** Adds the message, or resolves with the one that has already been added to the chat under this client id. */
+  addMessageOnce(owner: string, chatId: string, clientId: string, message: Message): Promise<Message | undefined>;
   /** Oldest first. */
   messages(owner: string, chatId: string, page: PageRequest): Promise<Page<Message> | undefined>;
 

@@ -54,6 +54,7 @@ export function connectionUri(credentials: Credentials): string {
 /** NAMEDATALEN - 1: PostgreSQL would cut a longer name off silently. */
 const NAME_BYTES = 63;
 const LONGEST_LABEL = 200;
+const LONGEST_CLIENT_ID = 100;
 const LONGEST_PASSWORD = 1024;
 
 /** With at least two colons, so that an IPv4 address with a port is none. */
@@ -86,6 +87,11 @@ export function validateChat(changes: ChatChanges): void {
     );
   }
   if (changes.password !== undefined) requirePassword(changes.password);
+}
+
+/** What a client calls a chat or message of its own, so that a retry is known for one. */
+export function validateClientId(clientId: string | null | undefined): void {
+  if (clientId != null) requireText('clientId', clientId, 'an id of your own, or none', LONGEST_CLIENT_ID);
 }
 
 function requireText(field: string, value: string, what: string, longest: number): void {

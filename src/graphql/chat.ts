@@ -77,6 +77,14 @@ class CreateChatInput {
 
   @Field(() => EnvironmentEnum, { defaultValue: 'LOCAL', description: 'Where the source database runs.' })
   environment!: domain.Environment;
+
+  @Field(() => ID, {
+    nullable: true,
+    description:
+      'An id of your own, 1 to 100 characters, which makes a retry safe: a second call with it creates nothing and ' +
+      'returns the chat of the first, as it is by then.',
+  })
+  clientId?: string | null;
 }
 
 @InputType({ description: 'What to change of a chat; what is left out or null stays as it is.' })

@@ -131,6 +131,14 @@ class PostMessageInput {
 
   @Field(() => MessageContentInput, { description: 'What it says.' })
   content!: MessageContentInput;
+
+  @Field(() => ID, {
+    nullable: true,
+    description:
+      'An id of your own, 1 to 100 characters, which makes a retry safe: a second post with it to the same chat adds ' +
+      'nothing and returns the message of the first.',
+  })
+  clientId?: string | null;
 }
 
 @Resolver()
@@ -140,7 +148,7 @@ export class MessageResolver {
     @Arg('input', () => PostMessageInput, { description: 'The message.' }) input: PostMessageInput,
     @Ctx() { chats, owner }: Context,
   ): Promise<Message> {
-    return toMessage(await chats.post(owner, input.chatId, input.role, input.content));
+    return toMessage(await chats.post(owner, input.chatId, input));
   }
 
   @Subscription(() => Message, {

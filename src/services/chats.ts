@@ -6,6 +6,7 @@ import {
   type Dbms,
   type Environment,
   validateChat,
+  validateClientId,
 } from '../domain/chat.js';
 import { ReplichatError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
@@ -24,6 +25,13 @@ export interface NewChat {
   database: string;
   dbms: Dbms;
   environment: Environment;
+  clientId?: string | null;
+}
+
+export interface NewMessage {
+  role: Role;
+  content: ContentInput;
+  clientId?: string | null;
 }
 
 const DEFAULT_PAGE = 50;
@@ -38,12 +46,14 @@ export class ChatService {
     private readonly limits: { readonly maxMessageBytes: number },
   ) {}
 
-  async create(owner: string, { password, ...details }: NewChat): Promise<Chat> {
+  /** With a client id that the owner has used before, it is the chat of then. */
+  async create(owner: string, { password, clientId, ...details }: NewChat): Promise<Chat> {
     validateChat({ ...details, password });
+    validateClientId(clientId);
     const chat: Chat = { id: newId(), owner, ...details, createdAt: new Date() };
-    await this.store.addChat(chat, password);
+    const added = await this.store.addChat(chat, password, clientId ?? undefined);
     this.replicas.expectUpload();
-    return chat;
+    return added;
   }
 
   async update(owner: string, id: string, changes: ChatChanges): Promise<Chat> {
@@ -79,10 +89,17 @@ export class ChatService {
     return { chatId, host, port, user, password, database, dbms, environment };
   }
 
-  async post(owner: string, chatId: string, role: Role, content: ContentInput): Promise<Message> {
+  /** With a client id that was used in this chat before, it is the message of then. */
+  async post(owner: string, chatId: string, { role, content, clientId }: NewMessage): Promise<Message> {
+    validateClientId(clientId);
     const message = newMessage(chatId, role, contentOf(content, this.limits.maxMessageBytes));
-    await this.add(owner, chatId, [message]);
-    return message;
+    if (clientId == null) {
+      await this.add(owner, chatId, [message]);
+      return message;
+    }
+    const added = (await this.store.addMessageOnce(owner, chatId, clientId, message)) ?? this.#missing(chatId);
+    if (added.id === message.id) await this.events.publish('message', chatId, message);
+    return added;
   }
 
   /** All of them or none. */

@@ -11,25 +11,36 @@ interface Positioned<T> {
 
 interface ChatEntry {
   readonly listed: Positioned<Chat>;
+  readonly clientId: string | undefined;
   password: string;
   readonly messages: Positioned<Message>[];
+  readonly messagesByClientId: Map<string, Message>;
   replica?: Replica;
   lastSequence: number;
 }
 
+interface OwnerEntry {
+  /** Oldest first. */
+  readonly chats: Positioned<Chat>[];
+  readonly chatsByClientId: Map<string, Positioned<Chat>>;
+}
+
 /** A ChatStore that lives as long as the process. */
 export class MemoryChatStore implements ChatStore {
-  /** By id, oldest first: a Map keeps the order of insertion. */
   readonly #chats = new Map<string, ChatEntry>();
+  readonly #owners = new Map<string, OwnerEntry>();
   #lastPosition = 0;
 
-  async addChat(chat: Chat, password: string): Promise<void> {
-    this.#chats.set(chat.id, {
-      listed: { position: this.#nextPosition(), node: chat },
-      password,
-      messages: [],
-      lastSequence: 0,
-    });
+  async addChat(chat: Chat, password: string, clientId?: string): Promise<Chat> {
+    const owner = this.#ownerEntry(chat.owner);
+    const earlier = clientId === undefined ? undefined : owner.chatsByClientId.get(clientId);
+    if (earlier) return earlier.node;
+    const listed = { position: this.#nextPosition(), node: chat };
+    owner.chats.push(listed);
+    if (clientId !== undefined) owner.chatsByClientId.set(clientId, listed);
+    const messages = { messages: [], messagesByClientId: new Map() };
+    this.#chats.set(chat.id, { listed, clientId, password, ...messages, lastSequence: 0 });
+    return chat;
   }
 
   async ownerOf(chatId: string): Promise<string | undefined> {
@@ -41,9 +52,8 @@ export class MemoryChatStore implements ChatStore {
   }
 
   async chats(owner: string, page: PageRequest): Promise<Page<Chat>> {
-    const listed = [...this.#chats.values()].map((entry) => entry.listed);
-    const newestFirst = listed.filter(({ node }) => node.owner === owner).reverse();
-    return slice(newestFirst, page, (position) => -position);
+    const oldestFirst = this.#owners.get(owner)?.chats ?? [];
+    return reversed(slice(oldestFirst, reversedRequest(page)));
   }
 
   async updateChat(owner: string, id: string, { password, ...changes }: ChatChanges): Promise<Chat | undefined> {
@@ -55,7 +65,12 @@ export class MemoryChatStore implements ChatStore {
   }
 
   async deleteChat(owner: string, id: string): Promise<boolean> {
-    return this.#entry(owner, id) !== undefined && this.#chats.delete(id);
+    const entry = this.#entry(owner, id);
+    if (!entry) return false;
+    const { chats, chatsByClientId } = this.#ownerEntry(owner);
+    chats.splice(firstIndex(chats, entry.listed.position), 1);
+    if (entry.clientId !== undefined) chatsByClientId.delete(entry.clientId);
+    return this.#chats.delete(id);
   }
 
   async password(owner: string, chatId: string): Promise<string | undefined> {
@@ -69,9 +84,23 @@ export class MemoryChatStore implements ChatStore {
     return true;
   }
 
+  async addMessageOnce(
+    owner: string,
+    chatId: string,
+    clientId: string,
+    message: Message,
+  ): Promise<Message | undefined> {
+    const entry = this.#entry(owner, chatId);
+    const earlier = entry?.messagesByClientId.get(clientId);
+    if (!entry || earlier) return earlier;
+    entry.messages.push({ position: this.#nextPosition(), node: message });
+    entry.messagesByClientId.set(clientId, message);
+    return message;
+  }
+
   async messages(owner: string, chatId: string, page: PageRequest): Promise<Page<Message> | undefined> {
     const entry = this.#entry(owner, chatId);
-    return entry && slice(entry.messages, page, (position) => position);
+    return entry && slice(entry.messages, page);
   }
 
   async replica(owner: string, chatId: string): Promise<Replica | undefined> {
@@ -116,16 +145,22 @@ export class MemoryChatStore implements ChatStore {
     return entry?.listed.node.owner === owner ? entry : undefined;
   }
 
+  #ownerEntry(owner: string): OwnerEntry {
+    const entry = this.#owners.get(owner) ?? { chats: [], chatsByClientId: new Map() };
+    this.#owners.set(owner, entry);
+    return entry;
+  }
+
   #nextPosition(): number {
     this.#lastPosition += 1;
     return this.#lastPosition;
   }
 }
 
-/** `rank` rises along the list, so that both ends of the range are found by halving, however long the list is. */
-function slice<T>(list: readonly Positioned<T>[], page: PageRequest, rank: (position: number) => number): Page<T> {
-  const start = page.after === undefined ? 0 : firstIndex(list, rank, rank(page.after), true);
-  const end = page.before === undefined ? list.length : firstIndex(list, rank, rank(page.before), false);
+/** Positions rise along the list, so that both ends of the range are found by halving, however long the list is. */
+function slice<T>(list: readonly Positioned<T>[], page: PageRequest): Page<T> {
+  const start = page.after === undefined ? 0 : firstIndex(list, page.after + 1);
+  const end = page.before === undefined ? list.length : firstIndex(list, page.before);
   const from = page.fromEnd ? Math.max(start, end - page.limit) : start;
   const to = page.fromEnd ? end : Math.min(end, start + page.limit);
   return {
@@ -136,20 +171,28 @@ function slice<T>(list: readonly Positioned<T>[], page: PageRequest, rank: (posi
   };
 }
 
-/** Index of the first item with a rank of at least `bound`, or beyond it when `beyond`. */
-function firstIndex<T>(
-  list: readonly Positioned<T>[],
-  rank: (position: number) => number,
-  bound: number,
-  beyond: boolean,
-): number {
+/** Index of the first item at this position or later. */
+function firstIndex<T>(list: readonly Positioned<T>[], position: number): number {
   let low = 0;
   let high = list.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    const at = rank((list[middle] as Positioned<T>).position);
-    if (at < bound || (beyond && at === bound)) low = middle + 1;
+    if ((list[middle] as Positioned<T>).position < position) low = middle + 1;
     else high = middle;
   }
   return low;
+}
+
+/** The same page of the list the other way round. */
+function reversedRequest({ limit, fromEnd, after, before }: PageRequest): PageRequest {
+  return {
+    limit,
+    fromEnd: !fromEnd,
+    ...(before !== undefined && { after: before }),
+    ...(after !== undefined && { before: after }),
+  };
+}
+
+function reversed<T>({ items, hasPreviousPage, hasNextPage, totalCount }: Page<T>): Page<T> {
+  return { items: items.toReversed(), hasPreviousPage: hasNextPage, hasNextPage: hasPreviousPage, totalCount };
 }

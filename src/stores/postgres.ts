@@ -1,4 +1,4 @@
-import type { Database, Session } from '../database/database.js';
+import { type Database, isUniqueViolation, type Session } from '../database/database.js';
 import type { Chat, ChatChanges } from '../domain/chat.js';
 import type { Message } from '../domain/message.js';
 import type { Page, PageRequest } from '../domain/pagination.js';
@@ -22,9 +22,22 @@ export class PostgresChatStore implements ChatStore {
     private readonly keyring: Keyring,
   ) {}
 
-  async addChat(chat: Chat, password: string): Promise<void> {
+  async addChat(chat: Chat, password: string, clientId?: string): Promise<Chat> {
+    const earlier = () => this.#chatOfClient(chat.owner, clientId as string);
+    return orEarlier(clientId, earlier, () => this.#addChat(chat, password, clientId));
+  }
+
+  async #chatOfClient(owner: string, clientId: string): Promise<Chat | undefined> {
+    const { rows } = await this.database.query<Chat & Row>(
+      `SELECT ${CHAT} FROM replichat.chat WHERE owner = $1 AND client_id = $2`,
+      [owner, clientId],
+    );
+    return rows[0];
+  }
+
+  async #addChat(chat: Chat, password: string, clientId: string | undefined): Promise<Chat> {
     const { id, owner, name, host, port, user, database, dbms, environment, createdAt } = chat;
-    await this.database.transaction(async (session) => {
+    return this.database.transaction(async (session) => {
       const { rows } = await session.query(
         `INSERT INTO replichat.owner AS owner VALUES ($1, 1, 1) ON CONFLICT (id) DO UPDATE
          SET chat_count = owner.chat_count + 1, last_position = owner.last_position + 1 RETURNING last_position`,
@@ -32,11 +45,12 @@ export class PostgresChatStore implements ChatStore {
       );
       await session.query(
         `INSERT INTO replichat.chat
-         (id, owner, position, name, host, port, "user", database, dbms, environment, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-        [id, owner, rows[0].last_position, name, host, port, user, database, dbms, environment, createdAt],
+         (id, owner, position, client_id, name, host, port, "user", database, dbms, environment, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+        [id, owner, rows[0].last_position, clientId, name, host, port, user, database, dbms, environment, createdAt],
       );
       await this.#savePassword(session, id, password);
+      return chat;
     });
   }
 
@@ -113,15 +127,44 @@ export class PostgresChatStore implements ChatStore {
     return rows[0] && this.keyring.open({ chatId, field: SOURCE_PASSWORD }, rows[0].envelope);
   }
 
-  /** The chat's row is locked from the counting to the commit: messages get their positions in the order of commits. */
   async addMessages(owner: string, chatId: string, messages: readonly Message[]): Promise<boolean> {
+    return this.#addMessages(owner, chatId, messages, null);
+  }
+
+  async addMessageOnce(
+    owner: string,
+    chatId: string,
+    clientId: string,
+    message: Message,
+  ): Promise<Message | undefined> {
+    const earlier = () => this.#messageOfClient(owner, chatId, clientId);
+    const add = async () => ((await this.#addMessages(owner, chatId, [message], clientId)) ? message : undefined);
+    return orEarlier(clientId, earlier, add);
+  }
+
+  async #messageOfClient(owner: string, chatId: string, clientId: string): Promise<Message | undefined> {
+    const { rows } = await this.database.query<Message & Row>(
+      `SELECT ${MESSAGE} FROM replichat.message WHERE chat_id = $2 AND client_id = $3
+       AND EXISTS (SELECT FROM replichat.chat WHERE id = $2 AND owner = $1)`,
+      [owner, chatId, clientId],
+    );
+    return rows[0];
+  }
+
+  /** The chat's row is locked from the counting to the commit: messages get their positions in the order of commits. */
+  async #addMessages(
+    owner: string,
+    chatId: string,
+    messages: readonly Message[],
+    clientId: string | null,
+  ): Promise<boolean> {
     const { rows } = await this.database.query(
       `WITH chat AS (
          UPDATE replichat.chat SET message_count = message_count + $3 WHERE id = $2 AND owner = $1
          RETURNING message_count
        ), added AS (
-         INSERT INTO replichat.message (chat_id, position, id, role, content, created_at)
-         SELECT $2, message_count - $3 + given.number, given.id, given.role, given.content, given.created_at
+         INSERT INTO replichat.message (chat_id, position, id, client_id, role, content, created_at)
+         SELECT $2, message_count - $3 + given.number, given.id, $8, given.role, given.content, given.created_at
          FROM chat, unnest($4::text[], $5::text[], $6::json[], $7::timestamptz[])
            WITH ORDINALITY AS given (id, role, content, created_at, number)
        )
@@ -134,6 +177,7 @@ export class PostgresChatStore implements ChatStore {
         messages.map(({ role }) => role),
         messages.map(({ content }) => JSON.stringify(content)),
         messages.map(({ createdAt }) => createdAt),
+        clientId,
       ],
     );
     return rows.length > 0;
@@ -230,6 +274,21 @@ export class PostgresChatStore implements ChatStore {
 }
 
 type Row = Record<string, unknown>;
+
+/** A retry is rare, and told by the unique index of client ids, also when it comes beside the first try. */
+async function orEarlier<T>(
+  clientId: string | undefined,
+  earlier: () => Promise<T | undefined>,
+  add: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await add();
+  } catch (error) {
+    const found = clientId !== undefined && isUniqueViolation(error) ? await earlier() : undefined;
+    if (found === undefined) throw error;
+    return found;
+  }
+}
 
 /** Beyond every position. */
 const MOST = Number.MAX_SAFE_INTEGER;

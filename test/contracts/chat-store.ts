@@ -372,6 +372,56 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
       expect(rest).toMatchObject({ hasPreviousPage: true, hasNextPage: false, totalCount: 3 });
     });
 
+    describe('a client id', () => {
+      test('adds a message once, however often it comes', async () => {
+        const { id } = await addChat();
+        const tries = Array.from({ length: 20 }, (_, index) => newMessage(id, { type: 'TEXT', text: String(index) }));
+        const first = tries[0] as Message;
+        expect(await store.addMessageOnce(OWNER, id, 'a', first)).toEqual(first);
+        for (const message of tries) expect(await store.addMessageOnce(OWNER, id, 'a', message)).toEqual(first);
+        const raced = await Promise.all(tries.map((message) => store.addMessageOnce(OWNER, id, 'b', message)));
+        expect(new Set(raced.map((message) => message?.id)).size).toBe(1);
+        await addTexts(id, 'without');
+        expect(await textsOf(store, id)).toEqual(['0', textOf(raced[0] as Message), 'without']);
+        expect(await store.messages(OWNER, id, { limit: 0, fromEnd: false })).toMatchObject({ totalCount: 3 });
+      });
+
+      test('of a message counts in its chat alone', async () => {
+        const [one, other] = [await addChat(), await addChat()];
+        for (const { id } of [one, other]) {
+          const message = newMessage(id, { type: 'TEXT', text: id });
+          expect(await store.addMessageOnce(OWNER, id, 'a', message)).toEqual(message);
+        }
+        expect(await textsOf(store, other.id)).toEqual([other.id]);
+        const late = newMessage(one.id, { type: 'TEXT', text: 'late' });
+        expect(await store.addMessageOnce('bob', one.id, 'a', late)).toBeUndefined();
+        expect(await store.addMessageOnce('bob', one.id, 'b', late)).toBeUndefined();
+        await store.deleteChat(OWNER, one.id);
+        expect(await store.addMessageOnce(OWNER, one.id, 'a', late)).toBeUndefined();
+        expect(await store.addMessageOnce(OWNER, UNKNOWN, 'a', late)).toBeUndefined();
+      });
+
+      test('adds a chat once, and returns it as it is by then', async () => {
+        const [first, ...others] = Array.from({ length: 10 }, () => newChat({}));
+        expect(await store.addChat(first as Chat, 'first', 'a')).toEqual(first);
+        const added = await Promise.all(others.map((chat) => store.addChat(chat, 'other', 'a')));
+        for (const chat of added) expect(chat).toEqual(first);
+        expect(idsOf(await store.chats(OWNER, { limit: 9, fromEnd: false }))).toEqual([first?.id]);
+        expect(await store.password(OWNER, first?.id as string)).toBe('first');
+        await store.updateChat(OWNER, first?.id as string, { name: 'New' });
+        expect(await store.addChat(newChat({}), 'other', 'a')).toEqual({ ...first, name: 'New' });
+        expect(await store.chats(OWNER, { limit: 0, fromEnd: false })).toMatchObject({ totalCount: 1 });
+      });
+
+      test('of a chat counts for its owner alone, and until it is deleted', async () => {
+        const [mine, theirs, later] = [newChat({}), newChat({ owner: 'bob' }), newChat({})];
+        expect(await store.addChat(mine, 'secret', 'a')).toEqual(mine);
+        expect(await store.addChat(theirs, 'secret', 'a')).toEqual(theirs);
+        await store.deleteChat(OWNER, mine.id);
+        expect(await store.addChat(later, 'secret', 'a')).toEqual(later);
+      });
+    });
+
     describe("somebody else's chat", () => {
       const OTHER = 'bob';
 

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startApp, type TestApp } from '../support/app.js';
 import { KEYS, TestDatabase } from '../support/database.js';
+import { eventually } from '../support/eventually.js';
+import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
 
 const DUMP = 'CREATE TABLE book (title text);\n';
 
@@ -65,9 +67,89 @@ describe('a server with DATABASE_URL', () => {
   });
 });
 
-async function post({ graphql }: TestApp, chatId: string, text: string): Promise<string> {
+/** `npm run faults` kills 100 times, with MESSAGE_KILLS=n so many. */
+const KILLS = Number(process.env.MESSAGE_KILLS ?? 3);
+const WRITERS = 4;
+
+describe('a server that is killed while messages are posted', () => {
+  let build: Build;
+
+  beforeAll(async () => {
+    build = await buildServer();
+  });
+  afterAll(() => build?.remove());
+
+  test(
+    `loses and doubles no acknowledged message in ${KILLS} kills`,
+    async () => {
+      const setUp = await startApp(env);
+      const chatId = await setUp.createChat();
+      await setUp.app.close();
+      const acknowledged = new Map<string, string>();
+      let unanswered: string[] = [];
+      let retried = 0;
+      const retry = async (server: Pick<TestApp, 'graphql'>) => {
+        for (const clientId of unanswered) acknowledged.set(clientId, await post(server, chatId, clientId, clientId));
+        retried += unanswered.length;
+      };
+      for (let kill = 0; kill < KILLS; kill += 1) {
+        const running = await ServerProcess.start(build, { ...env, REPLICA_WARM: '0' });
+        await retry(running.client);
+        let killed = false;
+        /** Posts until the server dies; resolves with what has been posted without an answer. */
+        const write = async (writer: number): Promise<string> => {
+          for (let count = 0; ; count += 1) {
+            const clientId = `${kill}-${writer}-${count}`;
+            const id = await post(running.client, chatId, clientId, clientId).catch(() => undefined);
+            if (id === undefined && !killed) throw new Error(`not posted: ${running.output.join('\n')}`);
+            if (id === undefined) return clientId;
+            acknowledged.set(clientId, id);
+          }
+        };
+        const writing = Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)));
+        const before = acknowledged.size;
+        await eventually('some messages', async () => acknowledged.size > before + WRITERS + Math.random() * 30);
+        killed = true;
+        await running.kill();
+        unanswered = await writing;
+      }
+      const last = await startApp(env);
+      await retry(last);
+      const stored = await allMessages(last, chatId);
+      await last.app.close();
+      expect(new Map(stored.map(({ text, id }) => [text, id]))).toEqual(acknowledged);
+      expect(stored).toHaveLength(acknowledged.size);
+      process.stdout.write(`${KILLS} kills: ${stored.length} messages, ${retried} of them posted again\n`);
+    },
+    60_000 + KILLS * 10_000,
+  );
+});
+
+async function allMessages({ graphql }: Pick<TestApp, 'graphql'>, id: string): Promise<{ id: string; text: string }[]> {
+  const found: { id: string; text: string }[] = [];
+  for (let after: string | null = null; ; ) {
+    const { data } = await graphql(
+      `query($id: ID!, $after: String) { chat(id: $id) { messages(first: 500, after: $after) {
+        nodes { id content { ... on TextContent { text } } } pageInfo { hasNextPage endCursor } } } }`,
+      { id, after },
+    );
+    const { nodes, pageInfo } = data.chat.messages;
+    found.push(
+      ...nodes.map((node: { id: string; content: { text: string } }) => ({ id: node.id, text: node.content.text })),
+    );
+    if (!pageInfo.hasNextPage) return found;
+    after = pageInfo.endCursor;
+  }
+}
+
+async function post(
+  { graphql }: Pick<TestApp, 'graphql'>,
+  chatId: string,
+  text: string,
+  clientId?: string,
+): Promise<string> {
   const { data, errors } = await graphql('mutation($input: PostMessageInput!) { postMessage(input: $input) { id } }', {
-    input: { chatId, role: 'USER', content: { text } },
+    input: { chatId, role: 'USER', content: { text }, clientId },
   });
   if (errors) throw new Error(errors[0]?.message);
   return data.postMessage.id;
