@@ -171,8 +171,12 @@ async function chooseEngine(
 
 function limitsOf(config: Config) {
   return {
-    maxReplicas: config.maxReplicas,
-    diskBytes: config.replica.diskBytes,
+    quotas: {
+      maxReplicas: config.maxReplicas,
+      maxReplicasPerOwner: config.maxReplicasPerOwner,
+      memory: { bytes: config.replica.memoryBytes, maxBytes: config.maxReplicasMemoryBytes },
+      disk: { bytes: config.replica.diskBytes, maxBytes: config.maxReplicasDiskBytes },
+    },
     spoolBytes: config.maxSpoolBytes,
     restoreTimeoutMs: config.restoreTimeoutMs,
     maxUnpackedBytes: config.maxUnpackedBytes,

@@ -32,6 +32,9 @@ export interface Config {
   };
   readonly restoreTimeoutMs: number;
   readonly maxReplicas: number;
+  readonly maxReplicasPerOwner: number | undefined;
+  readonly maxReplicasMemoryBytes: number | undefined;
+  readonly maxReplicasDiskBytes: number | undefined;
   readonly maxSpoolBytes: number;
   readonly maxUploadBytes: number;
   readonly maxUnpackedBytes: number;
@@ -83,6 +86,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     }),
     restoreTimeoutMs: values.RESTORE_TIMEOUT * 1000,
     maxReplicas: values.MAX_REPLICAS,
+    maxReplicasPerOwner: values.MAX_REPLICAS_PER_OWNER || undefined,
+    maxReplicasMemoryBytes: roomFor(values, 'MAX_REPLICAS_MEMORY', 'REPLICA_MEMORY'),
+    maxReplicasDiskBytes: roomFor(values, 'MAX_REPLICAS_DISK', 'REPLICA_DISK'),
     maxSpoolBytes: values.MAX_SPOOL_BYTES,
     maxUploadBytes: values.MAX_UPLOAD_BYTES,
     maxUnpackedBytes: values.MAX_UNPACKED_BYTES,
@@ -92,6 +98,17 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
     logLevel: values.LOG_LEVEL,
   });
+}
+
+/** Of all replicas together: room for one at least. */
+function roomFor(
+  values: Values,
+  all: 'MAX_REPLICAS_MEMORY' | 'MAX_REPLICAS_DISK',
+  each: 'REPLICA_MEMORY' | 'REPLICA_DISK',
+): number | undefined {
+  if (values[all] === 0) return undefined;
+  if (values[all] >= values[each]) return values[all];
+  throw new ConfigError(`${all}: is too little for one replica; give ${each} or more, or lower that`);
 }
 
 const LEAST_SECRET_BYTES = 32;

@@ -25,6 +25,9 @@ const DEFAULTS: Config = {
   },
   restoreTimeoutMs: 3_600_000,
   maxReplicas: 20,
+  maxReplicasPerOwner: undefined,
+  maxReplicasMemoryBytes: undefined,
+  maxReplicasDiskBytes: undefined,
   maxSpoolBytes: 4 * 1024 ** 3,
   maxUploadBytes: 10 * GiB,
   maxUnpackedBytes: 50 * GiB,
@@ -86,6 +89,9 @@ describe('the configuration', () => {
     ['RESTORE_TIMEOUT', '24d', 24 * 86_400_000, (config) => config.restoreTimeoutMs],
     ['UPLOAD_IDLE_TIMEOUT', '1', 1000, (config) => config.uploadIdleMs],
     ['MAX_REPLICAS', '1', 1, (config) => config.maxReplicas],
+    ['MAX_REPLICAS_PER_OWNER', '3', 3, (config) => config.maxReplicasPerOwner],
+    ['MAX_REPLICAS_MEMORY', '1g', GiB, (config) => config.maxReplicasMemoryBytes],
+    ['MAX_REPLICAS_DISK', '50g', 50 * GiB, (config) => config.maxReplicasDiskBytes],
     ['MAX_UPLOAD_BYTES', '512k', 512 * 1024, (config) => config.maxUploadBytes],
     ['MAX_MESSAGE_BYTES', '100b', 100, (config) => config.maxMessageBytes],
     [
@@ -141,6 +147,9 @@ describe('the configuration', () => {
     ['RESTORE_TIMEOUT', '25d', TIMEOUT],
     ['UPLOAD_IDLE_TIMEOUT', '0', TIMEOUT],
     ['MAX_REPLICAS', '0', 'is out of range; give a whole number from 1 to 10000'],
+    ['MAX_REPLICAS_PER_OWNER', '-1', 'is out of range; give a whole number from 0 to 10000'],
+    ['MAX_REPLICAS_MEMORY', 'all', SIZE],
+    ['MAX_REPLICAS_DISK', 'all', SIZE],
     ['MAX_UPLOAD_BYTES', '10 apples', SIZE],
     ['MAX_MESSAGE_BYTES', '?', SIZE],
     ['LOG_LEVEL', 'verbose', 'is unknown; give one of trace, debug, info, warn, error, fatal, silent'],
@@ -149,6 +158,16 @@ describe('the configuration', () => {
       expect.objectContaining({ name: 'ConfigError', message: `${name}: ${JSON.stringify(value)} ${problem}` }),
     );
     expect(messageOf({ [name]: value })).not.toContain('\n');
+  });
+
+  test.each([
+    ['MAX_REPLICAS_MEMORY', 'REPLICA_MEMORY', '1023m'],
+    ['MAX_REPLICAS_DISK', 'REPLICA_DISK', '19g'],
+  ])('refuses %s that no replica fits into', (all, each, value) => {
+    expect(messageOf({ [all]: value })).toBe(
+      `${all}: is too little for one replica; give ${each} or more, or lower that`,
+    );
+    expect(() => loadConfig({ [all]: value, [each]: value })).not.toThrow();
   });
 
   const SECRET = '0123456789abcdef0123456789abcdef';

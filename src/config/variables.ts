@@ -101,6 +101,13 @@ export const VARIABLES = {
   ),
   RESTORE_TIMEOUT: variable('1h', timeout, 'how long a restore may take, the upload included'),
   MAX_REPLICAS: variable('20', integer(1, 10_000), 'replicas at a time'),
+  MAX_REPLICAS_PER_OWNER: variable('0', integer(0, 10_000), 'replicas of one user at a time; 0 for no limit'),
+  MAX_REPLICAS_MEMORY: variable(
+    '0',
+    size,
+    'memory of all replicas together, each counted with REPLICA_MEMORY, and twice while its chat uploads again; 0 for no limit',
+  ),
+  MAX_REPLICAS_DISK: variable('0', size, 'likewise disk, each counted with REPLICA_DISK; 0 for no limit'),
   MAX_SPOOL_BYTES: variable(
     '4g',
     size,

@@ -6,11 +6,14 @@ import type { RunningReplica } from './running.js';
 export class Job {
   readonly controller = new AbortController();
   readonly ended: Promise<void>;
-  /** Replaced by the replication's server, and still to be removed. */
+  /** Replaced by the replication's server, and to be removed when that is READY. */
   replaced: RunningReplica | undefined;
   end!: () => void;
 
-  constructor() {
+  constructor(
+    /** To the quotas, unless the replica has kept it by then. Undefined for a removal. */
+    public givePlaceBack?: () => void,
+  ) {
     this.ended = new Promise((resolve) => {
       this.end = resolve;
     });

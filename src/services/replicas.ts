@@ -15,13 +15,13 @@ import type { ChatStore, EventBus, ReplicaEngine } from '../ports.js';
 import { diskIssue } from './disk.js';
 import { inspect } from './dump.js';
 import { CANCELLED, endedEarly, INTERRUPTED, Job } from './job.js';
+import { type QuotaLimits, Quotas } from './quotas.js';
 import { type DumpUpload, Replication, type ReplicationStopped, type RestoredServer } from './replication.js';
 import { type ClientSession, type LiveReplica, RunningReplica } from './running.js';
 import { watchReplication } from './watch.js';
 
 export interface ReplicaLimits {
-  readonly maxReplicas: number;
-  readonly diskBytes: number;
+  readonly quotas: QuotaLimits;
   /** Of the server's own disk, for what an upload is ahead of its restore. */
   readonly spoolBytes: number;
   readonly restoreTimeoutMs: number;
@@ -57,6 +57,9 @@ const LONGEST_TTL_SECONDS = 365 * 86_400;
 export class ReplicaService {
   readonly #running = new Map<string, RunningReplica>();
   readonly #jobs = new Map<string, Job>();
+  /** Replaced, and on their way to be removed. */
+  readonly #retiring = new Set<Promise<void>>();
+  readonly #quotas: Quotas;
   readonly #timers: NodeJS.Timeout[] = [];
   #closed = false;
 
@@ -68,7 +71,9 @@ export class ReplicaService {
     /** Undefined when clients cannot reach replicas. */
     private readonly clientAddress: () => ClientAddress | undefined,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.#quotas = new Quotas(limits.quotas);
+  }
 
   /** Ends in the store, and removes, what earlier servers have left behind; the latter every 30 s. */
   async start(): Promise<void> {
@@ -114,7 +119,7 @@ export class ReplicaService {
     let job: Job | undefined;
     try {
       const chat = await this.#chat(owner, chatId);
-      job = this.#reserve(chatId);
+      job = this.#reserve(chat);
       return await this.#accept(job, chat, file, options);
     } catch (error) {
       file.destroy();
@@ -124,7 +129,7 @@ export class ReplicaService {
   }
 
   /** Takes the chat's only place for what it is busy with. */
-  #reserve(chatId: string): Job {
+  #reserve({ id: chatId, owner }: Chat): Job {
     if (this.#closed) throw endedEarly(INTERRUPTED);
     if (this.#jobs.has(chatId)) {
       throw new ReplichatError(
@@ -132,21 +137,14 @@ export class ReplicaService {
         'a replication is already running for this chat; wait for its end or cancel it with cancelReplication',
       );
     }
-    const chats = new Set([...this.#running.keys(), ...this.#jobs.keys(), chatId]);
-    if (chats.size > this.limits.maxReplicas) {
-      throw new ReplichatError(
-        'QUOTA_EXCEEDED',
-        `this server runs at most ${this.limits.maxReplicas} replicas (MAX_REPLICAS); delete one with deleteReplica`,
-        { quota: 'replicas' },
-      );
-    }
-    const job = new Job();
+    const job = new Job(this.#quotas.take(owner, chatId));
     this.#jobs.set(chatId, job);
     return job;
   }
 
   #leave(chatId: string, job: Job): void {
     this.#jobs.delete(chatId);
+    job.givePlaceBack?.();
     job.end();
   }
 
@@ -186,14 +184,15 @@ export class ReplicaService {
     const logger = this.logger.child({ chatId: chat.id });
     const announce = (changed: ReplicationStatus) => this.#announce(chat.id, changed);
     const replication = new Replication(status, job.controller, announce, logger);
-    const { diskBytes, spoolBytes, maxUnpackedBytes, restoreTimeoutMs: timeoutMs } = this.limits;
+    const { spoolBytes, maxUnpackedBytes, restoreTimeoutMs: timeoutMs } = this.limits;
+    const diskBytes = this.limits.quotas.disk.bytes;
     const limits = { diskBytes, spoolBytes, maxUnpackedBytes, timeoutMs };
     const keep = (restored: RestoredServer) => this.#keep(job, chat.id, restored, options.ttlSeconds);
     logger.info('replication accepted');
     const run = async () => {
       await this.events.publish('replication', chat.id, status);
       await replication.run(chat, upload, this.engine, { onError: options.onError, ...limits }, keep);
-      await job.replaced?.dispose('a newer dump has replaced the replica; connect with its credentials');
+      if (job.replaced) this.#retire(job.replaced);
       const { state, error } = replication.status;
       logger.info({ state, code: error?.code }, 'replication ended');
       // The server may have died between its last statement and the READY.
@@ -215,21 +214,31 @@ export class ReplicaService {
   /** The swap: from here on queries go to the new server, and the earlier one goes. */
   async #keep(job: Job, chatId: string, restored: RestoredServer, ttlSeconds: number | null): Promise<void> {
     const { server, tenant, facts } = restored;
-    const { diskBytes } = this.limits;
+    const diskBytes = this.limits.quotas.disk.bytes;
     const running = new RunningReplica(server, tenant, {
       ttlSeconds: ttlSeconds ?? this.limits.ttlSeconds,
       diskBytes,
       onDiskFull: () => this.#serverStopped(chatId, running, diskIssue(diskBytes)),
+      onRemoved: job.givePlaceBack,
       logger: this.logger,
     });
     const { lastUsedAt, expiresAt } = running;
     const kept = await this.store.updateReplica(chatId, (replica) => ({ ...replica, ...facts, lastUsedAt, expiresAt }));
     if (!kept) throw chatNotFound(chatId);
     job.replaced = this.#running.get(chatId);
+    job.givePlaceBack = undefined;
     this.#running.set(chatId, running);
     server.stopped
       .then((stop) => this.#serverStopped(chatId, running, { code: stop.reason, message: stop.message }))
       .catch((error) => this.logger.error({ err: error, chatId }, 'the end of a replica could not be told'));
+  }
+
+  /** Nobody waits for it: the chat may be uploaded to again. */
+  #retire(replaced: RunningReplica): void {
+    const removal = replaced
+      .dispose('a newer dump has replaced the replica; connect with its credentials')
+      .finally(() => this.#retiring.delete(removal));
+    this.#retiring.add(removal);
   }
 
   async #serverStopped(chatId: string, running: RunningReplica, issue: RestoreIssue): Promise<void> {
@@ -403,7 +412,7 @@ export class ReplicaService {
     await Promise.all([...this.#jobs.keys()].map((chatId) => this.#stopJob(chatId, INTERRUPTED)));
     const running = [...this.#running.values()];
     this.#running.clear();
-    await Promise.all(running.map((replica) => replica.dispose('the server is shutting down')));
+    await Promise.all([...this.#retiring, ...running.map((replica) => replica.dispose('the server is shutting down'))]);
   }
 }
 

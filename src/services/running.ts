@@ -38,6 +38,8 @@ export interface RunningOptions {
   readonly ttlSeconds: number | null;
   readonly diskBytes: number;
   readonly onDiskFull: () => void;
+  /** Called when it has been disposed. */
+  readonly onRemoved: (() => void) | undefined;
   readonly logger: Logger;
 }
 
@@ -191,6 +193,7 @@ export class RunningReplica implements LiveReplica {
     } catch (error) {
       this.options.logger.error({ err: error, server: this.server.id }, 'a server could not be removed');
     }
+    this.options.onRemoved?.();
     await Promise.race([queriesEnded, sleep(POOL_END_MS, undefined, { ref: false })]);
   }
 

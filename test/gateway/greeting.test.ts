@@ -34,8 +34,12 @@ let tls: { cert: string; key: string };
 beforeAll(async () => {
   engine = new EmbeddedEngine({ instance: newId(), memoryBytes: 256 * KiB * KiB, logger });
   const limits = {
-    maxReplicas: 1,
-    diskBytes: 1,
+    quotas: {
+      maxReplicas: 1,
+      maxReplicasPerOwner: undefined,
+      memory: { bytes: 1, maxBytes: undefined },
+      disk: { bytes: 1, maxBytes: undefined },
+    },
     spoolBytes: 1,
     restoreTimeoutMs: 1,
     maxUnpackedBytes: 1,
