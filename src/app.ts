@@ -17,6 +17,7 @@ import { MemoryEventBus } from './events/memory.js';
 import { Gateway } from './gateway/gateway.js';
 import type { Context } from './graphql/context.js';
 import { EXAMPLES } from './graphql/examples.js';
+import { Rates } from './graphql/rates.js';
 import { createSchema } from './graphql/schema.js';
 import { createGraphQLServer } from './graphql/server.js';
 import type { ChatStore, ReplicaEngine } from './ports.js';
@@ -68,6 +69,8 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     await replicas.start();
     const gateway = createGateway(config, replicas, secureContext, logger);
 
+    // Who needs no token has the server to himself.
+    const rates = new Rates(config.auth ? config.rates : {});
     const auditor = logger.child({}, { level: 'info' });
     const { httpServer, close: closeServer } = await createGraphQLServer({
       schema: await createSchema(),
@@ -76,6 +79,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
         replicas,
         queries,
         owner,
+        rates,
         logger: logger.child({ requestId }),
         audit: (event, facts) => auditor.info({ audit: event, owner, requestId, ...facts }, event),
         signal,
@@ -89,6 +93,11 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       // A message travels as JSON inside of JSON.
       maxBodyBytes: 2 * config.maxMessageBytes,
       uploadIdleMs: config.uploadIdleMs,
+      minUploadBytes: config.minUploadBytes,
+      bodyTimeoutMs: config.bodyTimeoutMs,
+      queryLimits: config.queries,
+      socketLimits: config.sockets,
+      maxConnections: config.maxConnections,
       health: () => ({ engine: engine.name }),
       examples: EXAMPLES,
     });

@@ -1,5 +1,5 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { type CredentialsKey, isLoopback } from './config/values.js';
+import { type CredentialsKey, isLoopback, type Rate } from './config/values.js';
 import { VARIABLES, type Values, type Variable } from './config/variables.js';
 
 export interface Config {
@@ -39,7 +39,31 @@ export interface Config {
   readonly maxUploadBytes: number;
   readonly maxUnpackedBytes: number;
   readonly uploadIdleMs: number;
+  /** Per second. */
+  readonly minUploadBytes: number;
+  readonly bodyTimeoutMs: number;
   readonly maxMessageBytes: number;
+  readonly queries: {
+    readonly tokens: number;
+    readonly depth: number;
+    readonly aliases: number;
+    readonly directives: number;
+    readonly cost: number;
+    readonly introspection: boolean;
+    /** Errors name what the schema has in the place of a wrong name. */
+    readonly hints: boolean;
+  };
+  readonly maxConnections: number;
+  readonly sockets: {
+    readonly all: number;
+    readonly perUser: number;
+    readonly operations: number;
+    readonly operationsPerUser: number;
+    readonly messageBytes: number;
+    readonly backlogBytes: number;
+  };
+  /** Of one user; undefined for no limit. */
+  readonly rates: Readonly<Record<'uploads' | 'queries' | 'chats' | 'messages', Rate | undefined>>;
   readonly allowedOrigins: readonly string[];
   readonly allowedHosts: readonly string[];
   readonly logLevel: Values['LOG_LEVEL'];
@@ -93,7 +117,33 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     maxUploadBytes: values.MAX_UPLOAD_BYTES,
     maxUnpackedBytes: values.MAX_UNPACKED_BYTES,
     uploadIdleMs: values.UPLOAD_IDLE_TIMEOUT * 1000,
+    minUploadBytes: values.MIN_UPLOAD_RATE,
+    bodyTimeoutMs: values.BODY_TIMEOUT * 1000,
     maxMessageBytes: values.MAX_MESSAGE_BYTES,
+    queries: Object.freeze({
+      tokens: values.MAX_QUERY_TOKENS,
+      depth: values.MAX_QUERY_DEPTH,
+      aliases: values.MAX_QUERY_ALIASES,
+      directives: values.MAX_QUERY_DIRECTIVES,
+      cost: values.MAX_QUERY_COST,
+      introspection: values.INTROSPECTION,
+      hints: values.NODE_ENV !== 'production',
+    }),
+    maxConnections: values.MAX_CONNECTIONS,
+    sockets: Object.freeze({
+      all: values.MAX_SOCKETS,
+      perUser: values.MAX_SOCKETS_PER_USER,
+      operations: values.MAX_SOCKET_OPERATIONS,
+      operationsPerUser: values.MAX_OPERATIONS_PER_USER,
+      messageBytes: values.MAX_SOCKET_MESSAGE_BYTES,
+      backlogBytes: values.MAX_SOCKET_BACKLOG_BYTES,
+    }),
+    rates: Object.freeze({
+      uploads: values.RATE_UPLOADS,
+      queries: values.RATE_QUERIES,
+      chats: values.RATE_CHATS,
+      messages: values.RATE_MESSAGES,
+    }),
     allowedOrigins: Object.freeze(values.ALLOWED_ORIGINS),
     allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
     logLevel: values.LOG_LEVEL,

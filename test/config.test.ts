@@ -32,7 +32,33 @@ const DEFAULTS: Config = {
   maxUploadBytes: 10 * GiB,
   maxUnpackedBytes: 50 * GiB,
   uploadIdleMs: 60_000,
+  minUploadBytes: 1024,
+  bodyTimeoutMs: 30_000,
   maxMessageBytes: 1024 ** 2,
+  queries: {
+    tokens: 5_000,
+    depth: 15,
+    aliases: 100,
+    directives: 50,
+    cost: 50_000,
+    introspection: true,
+    hints: true,
+  },
+  maxConnections: 10_000,
+  sockets: {
+    all: 5_000,
+    perUser: 1_000,
+    operations: 100,
+    operationsPerUser: 2_000,
+    messageBytes: 65_536,
+    backlogBytes: 16 * 1024 ** 2,
+  },
+  rates: {
+    uploads: { count: 60, seconds: 3_600 },
+    queries: { count: 600, seconds: 60 },
+    chats: { count: 300, seconds: 3_600 },
+    messages: { count: 600, seconds: 60 },
+  },
   allowedOrigins: ['https://studio.apollographql.com'],
   allowedHosts: [],
   logLevel: 'info',
@@ -54,7 +80,16 @@ describe('the configuration', () => {
 
   test('cannot be changed', () => {
     const config = loadConfig({});
-    for (const part of [config, config.gateway, config.replica, config.allowedOrigins, config.allowedHosts]) {
+    for (const part of [
+      config,
+      config.gateway,
+      config.replica,
+      config.queries,
+      config.sockets,
+      config.rates,
+      config.allowedOrigins,
+      config.allowedHosts,
+    ]) {
       expect(Object.isFrozen(part)).toBe(true);
     }
   });
@@ -92,6 +127,16 @@ describe('the configuration', () => {
     ['MAX_REPLICAS_PER_OWNER', '3', 3, (config) => config.maxReplicasPerOwner],
     ['MAX_REPLICAS_MEMORY', '1g', GiB, (config) => config.maxReplicasMemoryBytes],
     ['MAX_REPLICAS_DISK', '50g', 50 * GiB, (config) => config.maxReplicasDiskBytes],
+    ['MIN_UPLOAD_RATE', '0', 0, (config) => config.minUploadBytes],
+    ['BODY_TIMEOUT', '5s', 5_000, (config) => config.bodyTimeoutMs],
+    ['MAX_QUERY_ALIASES', '0', 0, (config) => config.queries.aliases],
+    ['MAX_QUERY_COST', '1000', 1_000, (config) => config.queries.cost],
+    ['INTROSPECTION', 'false', false, (config) => config.queries.introspection],
+    ['NODE_ENV', 'production', false, (config) => config.queries.hints],
+    ['NODE_ENV', 'development', true, (config) => config.queries.hints],
+    ['MAX_SOCKET_BACKLOG_BYTES', '1m', 1024 ** 2, (config) => config.sockets.backlogBytes],
+    ['RATE_UPLOADS', 'off', undefined, (config) => config.rates.uploads],
+    ['RATE_QUERIES', '10/1s', { count: 10, seconds: 1 }, (config) => config.rates.queries],
     ['MAX_UPLOAD_BYTES', '512k', 512 * 1024, (config) => config.maxUploadBytes],
     ['MAX_MESSAGE_BYTES', '100b', 100, (config) => config.maxMessageBytes],
     [
@@ -113,6 +158,7 @@ describe('the configuration', () => {
   const DURATION = 'is no duration; write a number of seconds, or 90s, 30m, 12h, 7d';
   const TIMEOUT = 'is out of range; give 1s to 24d';
   const CPUS = `is no number of CPUs; give 0 to ${availableParallelism()}, which this machine has`;
+  const RATE = 'is no rate; write how many in which time, as 60/1h, or off';
   const ENGINE = 'is unknown; give one of auto, docker, embedded';
 
   test.each<[string, string, string]>([
@@ -146,6 +192,13 @@ describe('the configuration', () => {
     ['RESTORE_TIMEOUT', '0', TIMEOUT],
     ['RESTORE_TIMEOUT', '25d', TIMEOUT],
     ['UPLOAD_IDLE_TIMEOUT', '0', TIMEOUT],
+    ['RATE_CHATS', '10', RATE],
+    ['RATE_CHATS', '0/1h', RATE],
+    ['RATE_CHATS', '10/0', RATE],
+    ['RATE_CHATS', '10/1h/2', RATE],
+    ['RATE_CHATS', 'none', RATE],
+    ['MAX_QUERY_DEPTH', '4', 'is out of range; give a whole number from 5 to 100'],
+    ['INTROSPECTION', 'off', 'is unknown; give one of true, false'],
     ['MAX_REPLICAS', '0', 'is out of range; give a whole number from 1 to 10000'],
     ['MAX_REPLICAS_PER_OWNER', '-1', 'is out of range; give a whole number from 0 to 10000'],
     ['MAX_REPLICAS_MEMORY', 'all', SIZE],

@@ -84,6 +84,22 @@ export const list = z.string().transform((text) =>
     .filter((item) => item !== ''),
 );
 
+export interface Rate {
+  readonly count: number;
+  readonly seconds: number;
+}
+
+const RATE_ERROR = 'is no rate; write how many in which time, as 60/1h, or off';
+export const rate = z.string().transform((text, context): Rate | undefined => {
+  if (text === 'off') return undefined;
+  const [, count = '', time = ''] = /^([^/]*)\/([^/]*)$/.exec(text) ?? [];
+  const seconds = duration.safeParse(time);
+  if (/^[1-9]\d{0,8}$/.test(count) && seconds.success && seconds.data >= 1)
+    return { count: Number(count), seconds: seconds.data };
+  context.addIssue(RATE_ERROR);
+  return z.NEVER;
+});
+
 export const flag = oneOf('true', 'false').transform((text) => text === 'true');
 
 const JWKS_URL_ERROR = 'is no URL of https, or of http on this machine';

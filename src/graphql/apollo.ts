@@ -5,56 +5,56 @@ import {
   ApolloServerPluginLandingPageDisabled,
 } from '@apollo/server/plugin/disabled';
 import { ApolloServerPluginDrainHttpServer } from '@apollo/server/plugin/drainHttpServer';
-import { GraphQLError, type GraphQLSchema, type ParseOptions, type ValidationRule } from 'graphql';
+import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from 'pino';
 import { presentError } from './errors.js';
+import { costError, documentRules, type QueryLimits } from './query-limits.js';
 import type { RequestScopes } from './request-scope.js';
-
-/** Far beyond any query a person or a model writes; a document of 64 kB may hold 30,000. */
-export const parseOptions: ParseOptions = { maxTokens: 5_000 };
 
 /** How long a request in flight may go on after close(). */
 const DRAIN_MS = 10_000;
 
 export interface ApolloOptions {
   schema: GraphQLSchema;
-  validationRules: readonly ValidationRule[];
+  queryLimits: QueryLimits;
   httpServer: Server;
   scopes: RequestScopes;
   logger: Logger;
 }
 
-export function createApollo({ schema, validationRules, httpServer, scopes, logger }: ApolloOptions): ApolloServer {
+export function createApollo({ schema, queryLimits, httpServer, scopes, logger }: ApolloOptions): ApolloServer {
   return new ApolloServer({
     schema,
     logger,
-    parseOptions,
-    validationRules: [...validationRules],
-    maxRecursiveSelections: true,
+    parseOptions: { maxTokens: queryLimits.tokens },
+    validationRules: documentRules(queryLimits),
     introspection: true,
     csrfPrevention: true,
     persistedQueries: false,
     includeStacktraceInErrorResponses: false,
     stopOnTerminationSignals: false,
-    formatError: (_formatted, error) => presentError(error, logger, scopes.getStore()?.requestId ?? 'unknown'),
+    formatError: (_formatted, error) =>
+      presentError(error, logger, scopes.getStore()?.requestId ?? 'unknown', queryLimits.hints),
     plugins: [
       ApolloServerPluginDrainHttpServer({ httpServer, stopGracePeriodMillis: DRAIN_MS }),
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),
-      operations(scopes),
+      operations(scopes, queryLimits),
       statusOfRequestErrors,
     ],
   });
 }
 
-/** Notes the operation's name for the request log, and sends subscriptions to where they are served. */
-function operations(scopes: RequestScopes): ApolloServerPlugin {
+/** Notes the operation's name for the request log, sends subscriptions to where they are served, refuses what costs too much. */
+function operations(scopes: RequestScopes, { cost }: QueryLimits): ApolloServerPlugin {
   return {
     requestDidStart: async () => ({
-      didResolveOperation: async ({ operation, operationName }) => {
+      didResolveOperation: async ({ schema, document, operation, operationName, request: { variables } }) => {
         const scope = scopes.getStore();
         if (scope && operationName) scope.operationName = operationName;
         if (operation?.operation === 'subscription') throw subscriptionOverHttp();
+        const tooMuch = costError({ schema, document, operationName, variables }, cost);
+        if (tooMuch) throw tooMuch;
       },
     }),
   };

@@ -18,6 +18,7 @@ import type { Context } from './context.js';
 import { DbmsEnum, EnvironmentEnum } from './enums.js';
 import { MessageConnection, toMessage } from './message.js';
 import { type Connection, connectionOf, toConnection } from './pagination.js';
+import { Spends } from './rates.js';
 import { Replica, toReplica } from './replica.js';
 
 @ObjectType({ description: 'A chat and the database that it is about. No secret is reachable from here.' })
@@ -134,8 +135,9 @@ export class ChatResolver {
     return (await chats.find(owner, id)) ?? null;
   }
 
+  @Spends('chats')
   @Mutation(() => Chat, {
-    description: 'Creates a chat. Nothing connects to its source database. Errors: BAD_USER_INPUT.',
+    description: 'Creates a chat. Nothing connects to its source database. Errors: BAD_USER_INPUT, QUOTA_EXCEEDED.',
   })
   createChat(
     @Arg('input', () => CreateChatInput, { description: 'The chat.' }) input: CreateChatInput,

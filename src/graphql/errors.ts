@@ -7,7 +7,7 @@ import { UploadAborted } from './upload-stream.js';
  * What a client is told about an error, over HTTP and over WebSocket: a ReplichatError in its own words, GraphQL's
  * complaints about the request as they are, and nothing of any other error but the id under which the log has it.
  */
-export function presentError(error: unknown, logger: Logger, requestId: string): GraphQLFormattedError {
+export function presentError(error: unknown, logger: Logger, requestId: string, hints = true): GraphQLFormattedError {
   const cause = rootCause(error);
   if (cause instanceof ReplichatError) {
     return { message: cause.message, ...place(error), extensions: { ...cause.facts, code: cause.code } };
@@ -18,7 +18,8 @@ export function presentError(error: unknown, logger: Logger, requestId: string):
   if (error instanceof GraphQLError) {
     const code = requestErrorCode(error);
     if (code !== undefined) {
-      return { message: withoutValue(error), ...place(error), extensions: extensionsOf(error, code) };
+      const message = hints ? withoutValue(error) : withoutHint(withoutValue(error));
+      return { message, ...place(error), extensions: extensionsOf(error, code) };
     }
   }
   logger.error({ err: cause, requestId, path: place(error).path }, 'internal error');
@@ -72,6 +73,10 @@ function withoutValue(error: GraphQLError): string {
   return (quoted ? `${prefaceOf(message, reason)}; ${reason}` : message)
     .replace(/( cannot represent [^:]+): .*$/s, '$1.')
     .replace(/(Expected value of type "[^"]+"), found .*$/s, '$1.');
+}
+
+function withoutHint(message: string): string {
+  return message.replace(/ ?Did you mean .+\?$/s, '');
 }
 
 function prefaceOf(message: string, reason: string): string {

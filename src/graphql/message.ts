@@ -18,6 +18,7 @@ import type * as domain from '../domain/message.js';
 import type { Context } from './context.js';
 import { ContentTypeEnum, RoleEnum } from './enums.js';
 import { connectionOf } from './pagination.js';
+import { Spends } from './rates.js';
 
 @ObjectType({ description: 'Words.' })
 class TextContent {
@@ -143,7 +144,10 @@ class PostMessageInput {
 
 @Resolver()
 export class MessageResolver {
-  @Mutation(() => Message, { description: 'Adds a message to a chat. Errors: NOT_FOUND, BAD_USER_INPUT.' })
+  @Spends('messages')
+  @Mutation(() => Message, {
+    description: 'Adds a message to a chat. Errors: NOT_FOUND, BAD_USER_INPUT, QUOTA_EXCEEDED.',
+  })
   async postMessage(
     @Arg('input', () => PostMessageInput, { description: 'The message.' }) input: PostMessageInput,
     @Ctx() { chats, owner }: Context,

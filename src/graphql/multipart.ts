@@ -26,6 +26,8 @@ export interface UploadLimits {
   maxBodyBytes: number;
   /** How long a read waits for the next byte. */
   uploadIdleMs: number;
+  /** What has to arrive per second of waiting. */
+  minUploadBytes: number;
 }
 
 /**
@@ -113,7 +115,7 @@ export class MultipartRequest {
   #open(file: Readable): Readable {
     if (this.#opened) throw new Error('The uploaded file can be read only once.');
     this.#opened = true;
-    return new UploadStream(file, this.#limits.uploadIdleMs);
+    return new UploadStream(file, { idleMs: this.#limits.uploadIdleMs, minBytes: this.#limits.minUploadBytes });
   }
 
   #attempt(step: () => void): void {

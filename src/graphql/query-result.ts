@@ -4,6 +4,7 @@ import type { Row } from '../domain/message.js';
 import type { Context } from './context.js';
 import { QueryAccessEnum } from './enums.js';
 import { Message, toMessage } from './message.js';
+import { Spends } from './rates.js';
 
 @ObjectType({ description: 'What a statement returned.' })
 class QueryResult {
@@ -62,6 +63,7 @@ class RunQueryInput {
 
 @Resolver()
 export class QueryResolver {
+  @Spends('queries')
   @Mutation(() => QueryResult, {
     description:
       'Runs one statement on the replica, in a transaction of its own. Errors: BAD_USER_INPUT, NOT_FOUND, ' +

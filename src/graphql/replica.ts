@@ -4,6 +4,7 @@ import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectTyp
 import type * as domain from '../domain/replica.js';
 import type { Context } from './context.js';
 import { OnErrorEnum } from './enums.js';
+import { Spends } from './rates.js';
 import { ReplicationStatus } from './replication-status.js';
 import { Table } from './table.js';
 
@@ -71,6 +72,7 @@ class UploadReplicaInput {
 
 @Resolver(() => Replica)
 export class ReplicaResolver {
+  @Spends('queries')
   @FieldResolver(() => [Table], {
     description: 'Its tables, partitioned tables, views and materialised views. Errors: REPLICA_NOT_READY.',
   })
@@ -95,6 +97,7 @@ export class ReplicaResolver {
     return replicas.isQueryable(chatId);
   }
 
+  @Spends('uploads')
   @Mutation(() => Replica, {
     description:
       'Makes a replica from a dump. Answers as soon as the file is accepted, while it may still be arriving; progress ' +

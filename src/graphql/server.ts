@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { expressMiddleware } from '@as-integrations/express5';
 import cors from 'cors';
 import express, { type Request, type RequestHandler, type Response } from 'express';
-import type { GraphQLSchema, ValidationRule } from 'graphql';
+import type { GraphQLSchema } from 'graphql';
 import type { Logger } from 'pino';
 import type { Authenticator } from '../ports.js';
 import { createApollo } from './apollo.js';
@@ -13,9 +13,10 @@ import { handleErrors, refuse } from './error-responses.js';
 import { bodyTooLarge } from './errors.js';
 import { createGraphiQL, type Example } from './graphiql.js';
 import { isAllowedHost, isAllowedOrigin } from './http-guards.js';
+import type { QueryLimits } from './query-limits.js';
 import { logRequests, type RequestScope } from './request-scope.js';
 import { receiveUploads } from './uploads.js';
-import { serveWebSockets } from './websocket.js';
+import { type SocketLimits, serveWebSockets } from './websocket.js';
 
 export interface GraphQLServerOptions {
   schema: GraphQLSchema;
@@ -33,18 +34,20 @@ export interface GraphQLServerOptions {
   maxBodyBytes: number;
   /** How long the reader of an upload waits for the next byte. */
   uploadIdleMs: number;
+  /** Per second, while its reader waits. */
+  minUploadBytes: number;
+  /** How long a body may take that nobody streams. */
+  bodyTimeoutMs: number;
+  queryLimits: QueryLimits;
+  socketLimits: SocketLimits;
+  /** Of any kind, at a time. */
+  maxConnections: number;
   /** What /healthz tells beside `status`. */
   health: () => object;
   /** The first tabs of GraphiQL. */
   examples?: readonly Example[];
-  /** Further rules for documents, on both transports (depth, cost). */
-  validationRules?: readonly ValidationRule[];
   /** What else the server serves, after the routes of its own. */
   routes?: RequestHandler;
-  /** How long a body may take that nobody streams. */
-  bodyTimeoutMs?: number;
-  /** The largest message of a WebSocket client. */
-  maxMessageBytes?: number;
 }
 
 export interface OperationSource {
@@ -65,12 +68,13 @@ export interface GraphQLServer {
 
 /** GraphQL over HTTP and WebSocket on /graphql, GraphiQL on /graphiql, and /healthz. */
 export async function createGraphQLServer(options: GraphQLServerOptions): Promise<GraphQLServer> {
-  const { schema, logger, validationRules = [] } = options;
+  const { schema, logger, queryLimits } = options;
   const scopes = new AsyncLocalStorage<RequestScope>();
   const app = express();
   // An upload may take hours: every body has a deadline of its own (body-deadline.ts, upload-stream.ts).
   const httpServer = createServer({ requestTimeout: 0 }, app).on('checkContinue', app);
-  const apollo = createApollo({ schema, validationRules, httpServer, scopes, logger });
+  httpServer.maxConnections = options.maxConnections;
+  const apollo = createApollo({ schema, queryLimits, httpServer, scopes, logger });
   await apollo.start();
 
   app.disable('x-powered-by').disable('etag');
@@ -100,11 +104,7 @@ export async function createGraphQLServer(options: GraphQLServerOptions): Promis
   return { httpServer, close };
 }
 
-function guardRequests({
-  allowedHosts,
-  allowedOrigins,
-  bodyTimeoutMs = 30_000,
-}: GraphQLServerOptions): RequestHandler[] {
+function guardRequests({ allowedHosts, allowedOrigins, bodyTimeoutMs }: GraphQLServerOptions): RequestHandler[] {
   return [
     (request, response, next) => {
       response.locals.bodyDeadline = setBodyDeadline(request, response, bodyTimeoutMs);

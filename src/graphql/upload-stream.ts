@@ -15,19 +15,30 @@ export function brokenOff(error: unknown): Error {
   return new UploadAborted(`The upload broke off: ${messageOf(error)}.`, { cause: error });
 }
 
+export interface Pace {
+  /** How long a read may wait for the next byte. */
+  readonly idleMs: number;
+  /** What has to arrive per second of waiting, looked at whenever `idleMs` have been waited. */
+  readonly minBytes: number;
+}
+
 /**
  * The content of an uploaded file as its resolver reads it: takes bytes from the socket only when read, and fails
- * when its reader has to wait longer than `idleMs` for the next ones.
+ * when its reader has to wait too long for the next ones, or for too few.
  */
 export class UploadStream extends Readable {
   readonly #source: Readable;
-  readonly #idleMs: number;
+  readonly #pace: Pace;
   #idle: NodeJS.Timeout | undefined;
+  #waitingSince: number | undefined;
+  /** Since the pace was looked at last. */
+  #waitedMs = 0;
+  #arrived = 0;
 
-  constructor(source: Readable, idleMs: number) {
+  constructor(source: Readable, pace: Pace) {
     super({ highWaterMark: READ_AHEAD_BYTES });
     this.#source = source;
-    this.#idleMs = idleMs;
+    this.#pace = pace;
     // A client may disconnect while nobody is reading yet; whoever reads later gets the error then.
     this.on('error', () => {});
     source.pause();
@@ -66,20 +77,44 @@ export class UploadStream extends Readable {
 
   #receive(chunk: Buffer): void {
     this.#idle?.refresh();
+    this.#arrived += chunk.length;
+    this.#checkPace();
     if (!this.push(chunk)) this.#source.pause();
   }
 
   #wait(): void {
     if (this.destroyed || this.#source.readableEnded) return;
-    this.#idle ??= setTimeout(() => this.#giveUp(), this.#idleMs);
+    const { idleMs } = this.#pace;
+    this.#waitingSince ??= performance.now();
+    this.#idle ??= setTimeout(() => this.#giveUp(`no byte arrived for ${idleMs / 1000} s`), idleMs);
   }
 
   #stopWaiting(): void {
     clearTimeout(this.#idle);
     this.#idle = undefined;
+    this.#noteWaiting();
+    this.#waitingSince = undefined;
   }
 
-  #giveUp(): void {
-    this.destroy(new UploadAborted(`The upload was given up: no byte arrived for ${this.#idleMs / 1000} s.`));
+  #noteWaiting(): void {
+    if (this.#waitingSince === undefined) return;
+    const now = performance.now();
+    this.#waitedMs += now - this.#waitingSince;
+    this.#waitingSince = now;
+  }
+
+  /** A client that sends a byte now and then would keep a replication for as long as it pleases. */
+  #checkPace(): void {
+    this.#noteWaiting();
+    const { idleMs, minBytes } = this.#pace;
+    if (this.#waitedMs < idleMs) return;
+    const arrived = (this.#arrived / this.#waitedMs) * 1000;
+    this.#waitedMs = 0;
+    this.#arrived = 0;
+    if (arrived < minBytes) this.#giveUp(`less than ${minBytes} bytes per second arrived (MIN_UPLOAD_RATE)`);
+  }
+
+  #giveUp(why: string): void {
+    this.destroy(new UploadAborted(`The upload was given up: ${why}.`));
   }
 }

@@ -1,45 +1,31 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import {
-  type ExecutionArgs,
-  type ExecutionResult,
-  GraphQLError,
-  type GraphQLSchema,
-  parse,
-  specifiedRules,
-  type ValidationRule,
-  validate,
-} from 'graphql';
-import {
-  CloseCode,
-  type Context,
-  handleProtocols,
-  MessageType,
-  makeServer,
-  type OperationResult,
-  parseMessage,
-  type SubscribePayload,
-} from 'graphql-ws';
-import type { Logger } from 'pino';
+import { CloseCode, handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { ReplichatError } from '../domain/errors.js';
-import { newId } from '../domain/ids.js';
 import type { Authenticator } from '../ports.js';
-import { parseOptions } from './apollo.js';
 import { errorBody } from './error-responses.js';
-import { presentError } from './errors.js';
 import { isAllowedHost, isAllowedOrigin } from './http-guards.js';
-import { type Admissible, admit } from './socket-admission.js';
+import { type Admissible, SocketAdmission, TRY_AGAIN_LATER } from './socket-admission.js';
+import { type OperationOptions, OperationRules, SocketOperations } from './socket-operations.js';
 
-export interface WebSocketOptions {
-  schema: GraphQLSchema;
-  context: (source: { requestId: string; signal: AbortSignal; owner: string }) => object;
-  authenticator: Authenticator;
-  logger: Logger;
-  allowedOrigins: readonly string[];
-  allowedHosts: readonly string[];
-  validationRules?: readonly ValidationRule[];
-  maxMessageBytes?: number;
+export interface WebSocketOptions extends OperationOptions {
+  readonly authenticator: Authenticator;
+  readonly allowedOrigins: readonly string[];
+  readonly allowedHosts: readonly string[];
+  readonly socketLimits: SocketLimits;
+}
+
+export interface SocketLimits {
+  readonly all: number;
+  readonly perUser: number;
+  /** At a time, of one socket. */
+  readonly operations: number;
+  /** At a time, of all sockets of one user. */
+  readonly operationsPerUser: number;
+  /** Of a message that a client sends. */
+  readonly messageBytes: number;
+  /** What may wait for a client when more follows. */
+  readonly backlogBytes: number;
 }
 
 const PATH = '/graphql';
@@ -47,31 +33,20 @@ const INIT_TIMEOUT_MS = 10_000;
 const PING_MS = 15_000;
 /** How long a client may take to answer the close of its socket. */
 const CLOSE_MS = 2_000;
-const MAX_OPERATIONS = 100;
 
-/** An operation from its subscribe message until it is complete. */
-interface Operation {
-  readonly id: string;
-  readonly requestId: string;
-  readonly startedAt: number;
-  readonly abort: AbortController;
-}
-
-/** By their messages: an id may be used again as soon as its operation has been completed by the client. */
-type Operations = Map<SubscribePayload, Operation>;
 interface Extra extends Admissible {
-  readonly operations: Operations;
+  readonly operations: SocketOperations;
 }
-type Connection = Context<undefined, Extra>;
 
 /** graphql-transport-ws on /graphql of this server. */
 export function serveWebSockets(httpServer: Server, options: WebSocketOptions): { close(): Promise<void> } {
-  const { logger, maxMessageBytes = 64 * 1024 } = options;
-  const webSockets = new WebSocketServer({ noServer: true, maxPayload: maxMessageBytes, handleProtocols });
-  const graphql = createProtocol(options);
-  webSockets.on('connection', (socket: WebSocket) => attach(socket, graphql, logger));
+  const { messageBytes, all } = options.socketLimits;
+  const webSockets = new WebSocketServer({ noServer: true, maxPayload: messageBytes, handleProtocols });
+  const protocol = createProtocol(options);
+  const rules = new OperationRules(options);
+  webSockets.on('connection', (socket: WebSocket) => attach(socket, protocol, new SocketOperations(rules), options));
   httpServer.on('upgrade', (request, socket, head) => {
-    const refusal = refusalOf(request, options);
+    const refusal = refusalOf(request, options) ?? (webSockets.clients.size >= all ? TOO_MANY : undefined);
     if (refusal) return refuseUpgrade(socket, refusal);
     webSockets.handleUpgrade(request, socket, head, (client) => webSockets.emit('connection', client, request));
   });
@@ -83,6 +58,12 @@ interface Refusal {
   code: string;
   message: string;
 }
+
+const TOO_MANY: Refusal = {
+  status: '503 Service Unavailable',
+  code: 'QUOTA_EXCEEDED',
+  message: 'The server has as many WebSockets as it may have (MAX_SOCKETS). Try again later.',
+};
 
 function refusalOf(request: IncomingMessage, { allowedHosts, allowedOrigins }: WebSocketOptions): Refusal | undefined {
   if (!isAllowedHost(request.headers.host, allowedHosts)) {
@@ -108,101 +89,46 @@ function refuseUpgrade(socket: Duplex, { status, code, message }: Refusal): void
 
 type Protocol = ReturnType<typeof createProtocol>;
 
-function createProtocol(options: WebSocketOptions) {
-  const { logger } = options;
-  const present = (connection: Connection, payload: SubscribePayload, errors: readonly GraphQLError[]) => {
-    const requestId = connection.extra.operations.get(payload)?.requestId ?? newId();
-    return errors.map((error) => presentError(error, logger, requestId));
-  };
+function createProtocol({ authenticator, socketLimits }: WebSocketOptions) {
+  const admission = new SocketAdmission(authenticator, socketLimits.perUser);
   return makeServer<undefined, Extra>({
     connectionInitWaitTimeout: INIT_TIMEOUT_MS,
-    onConnect: ({ connectionParams, extra }) => admit(extra, connectionParams, options.authenticator),
-    onSubscribe: ({ extra }, id, payload) => prepare(extra, id, payload, options),
-    onOperation: ({ extra }, _id, payload, _args, result) => endQuietly(result, extra.operations.get(payload)),
-    onNext: (connection, _id, payload, _args, { errors, ...result }) =>
-      errors && { ...result, errors: present(connection, payload, errors) },
-    onError: (connection, _id, payload, errors) => {
-      const presented = present(connection, payload, errors);
-      finish(connection.extra.operations, payload, logger);
+    onConnect: ({ connectionParams, extra }) => admission.admit(extra, connectionParams),
+    // Nobody subscribes before he is admitted.
+    onSubscribe: ({ extra }, id, payload) => extra.operations.prepare(id, payload, extra.owner as string),
+    onOperation: ({ extra }, _id, payload, _args, result) => extra.operations.endQuietly(payload, result),
+    onNext: ({ extra }, _id, payload, _args, { errors, ...result }) =>
+      errors && { ...result, errors: extra.operations.present(payload, errors) },
+    onError: ({ extra }, _id, payload, errors) => {
+      const presented = extra.operations.present(payload, errors);
+      extra.operations.finish(payload);
       return presented;
     },
-    onComplete: ({ extra }, _id, payload) => finish(extra.operations, payload, logger),
+    onComplete: ({ extra }, _id, payload) => extra.operations.finish(payload),
   });
 }
 
-/** The arguments of the execution, or what is wrong with the request. */
-function prepare(
-  { operations, owner = '' }: Extra,
-  id: string,
-  payload: SubscribePayload,
-  { schema, context, validationRules = [] }: WebSocketOptions,
-): ExecutionArgs | readonly GraphQLError[] {
-  const { query, operationName, variables: variableValues } = payload;
-  const operation = { id, requestId: newId(), startedAt: performance.now(), abort: new AbortController() };
-  operations.set(payload, operation);
-  if (operations.size > MAX_OPERATIONS) return [tooManyOperations()];
-  try {
-    const document = parse(query, parseOptions);
-    const errors = validate(schema, document, [...specifiedRules, ...validationRules]);
-    if (errors.length > 0) return errors;
-    const contextValue = context({ requestId: operation.requestId, signal: operation.abort.signal, owner });
-    return { schema, document, contextValue, operationName, variableValues };
-  } catch (error) {
-    return [error instanceof GraphQLError ? error : new GraphQLError('', { originalError: asError(error) })];
-  }
-}
-
-function tooManyOperations(): GraphQLError {
-  const message = `One connection runs at most ${MAX_OPERATIONS} operations at a time: complete some, or open another.`;
-  return new GraphQLError(message, { originalError: new ReplichatError('QUOTA_EXCEEDED', message) });
-}
-
-/** A source that was told to stop often says so by throwing; its client has left and is told nothing. */
-function endQuietly(result: OperationResult, operation: Operation | undefined): OperationResult {
-  if (!operation || !isResultStream(result)) return result;
-  const results = result[Symbol.asyncIterator]();
-  const ended: IteratorResult<ExecutionResult> = { done: true, value: undefined };
-  const quiet: AsyncIterableIterator<ExecutionResult> = {
-    next: () =>
-      results.next().catch((error: unknown) => {
-        if (operation.abort.signal.aborted) return ended;
-        throw error;
-      }),
-    return: async () => (await results.return?.(undefined)) ?? ended,
-    [Symbol.asyncIterator]: () => quiet,
-  };
-  return quiet;
-}
-
-function isResultStream(result: OperationResult): result is AsyncGenerator<ExecutionResult> {
-  return Symbol.asyncIterator in result;
-}
-
-function finish(operations: Operations, payload: SubscribePayload, logger: Logger): void {
-  const operation = operations.get(payload);
-  if (!operation) return;
-  operations.delete(payload);
-  operation.abort.abort();
-  const { requestId, startedAt } = operation;
-  const ms = Math.round(performance.now() - startedAt);
-  logger.info(
-    { requestId, method: 'WS', path: PATH, operationName: payload.operationName ?? undefined, ms },
-    'request',
-  );
-}
-
-function attach(socket: WebSocket, protocol: Protocol, logger: Logger): void {
-  const operations: Operations = new Map();
+function attach(socket: WebSocket, protocol: Protocol, operations: SocketOperations, options: WebSocketOptions): void {
+  const { logger, socketLimits } = options;
   const stopPinging = keepAlive(socket);
   const gone = new AbortController();
   const dismiss = (code: number, reason: string) => {
-    for (const { abort } of operations.values()) abort.abort();
+    operations.abortAll();
     close(socket, code, reason);
+  };
+  // The goodbye waits behind all that the client has not read, and memory with it: close() gives it little time.
+  const drop = () => {
+    if (socket.readyState !== socket.OPEN) return;
+    logger.warn({ bufferedAmount: socket.bufferedAmount }, 'a WebSocket client was dropped, as it does not keep up');
+    dismiss(TRY_AGAIN_LATER, 'too slow: more waits for this client than may (MAX_SOCKET_BACKLOG_BYTES)');
   };
   const closed = protocol.opened(
     {
       protocol: socket.protocol,
-      send: (data) => send(socket, data),
+      send: (data) => {
+        if (socket.bufferedAmount > socketLimits.backlogBytes) drop();
+        return send(socket, data);
+      },
       close: (code, reason) => close(socket, code, reason),
       onMessage: (handle) => socket.on('message', (data) => receive(String(data), handle)),
     },
@@ -211,10 +137,11 @@ function attach(socket: WebSocket, protocol: Protocol, logger: Logger): void {
   const receive = async (text: string, handle: (text: string) => Promise<void>) => {
     // What arrives after our goodbye has not been asked by anybody who is still admitted.
     if (socket.readyState !== socket.OPEN) return;
-    abortCompleted(text, operations);
+    operations.abortCompleted(text);
     try {
       await handle(text);
     } catch (err) {
+      if (socket.readyState !== socket.OPEN) return;
       logger.error({ err }, 'a WebSocket message could not be handled');
       close(socket, CloseCode.InternalServerError, 'Internal server error');
     }
@@ -223,26 +150,9 @@ function attach(socket: WebSocket, protocol: Protocol, logger: Logger): void {
   socket.once('close', async (code, reason) => {
     stopPinging();
     gone.abort();
-    for (const { abort } of operations.values()) abort.abort();
+    operations.abortAll();
     await closed(code, String(reason));
   });
-}
-
-/** graphql-ws only asks the generator to return, which it does not before the promise that it awaits is settled. */
-function abortCompleted(text: string, operations: Operations): void {
-  const id = completedId(text);
-  for (const operation of operations.values()) {
-    if (operation.id === id) operation.abort.abort();
-  }
-}
-
-function completedId(text: string): string | undefined {
-  try {
-    const message = parseMessage(text);
-    return message.type === MessageType.Complete ? message.id : undefined;
-  } catch {
-    return undefined; // graphql-ws closes the socket for it.
-  }
 }
 
 function send(socket: WebSocket, data: string): Promise<void> {
@@ -276,8 +186,4 @@ function closeAll(webSockets: WebSocketServer): Promise<void> {
   return new Promise((resolve) => {
     webSockets.close(() => resolve());
   });
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

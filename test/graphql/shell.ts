@@ -29,6 +29,25 @@ export interface Shell {
   close(): Promise<void>;
 }
 
+export const QUERY_LIMITS = {
+  tokens: 5_000,
+  depth: 15,
+  aliases: 100,
+  directives: 50,
+  cost: 50_000,
+  introspection: true,
+  hints: true,
+};
+
+export const SOCKET_LIMITS = {
+  all: 1_000,
+  perUser: 1_000,
+  operations: 100,
+  operationsPerUser: 1_000,
+  messageBytes: 64 * 1024,
+  backlogBytes: 16 * 1024 ** 2,
+};
+
 /** The server under test with a schema of its own, on a real port. */
 export async function startShell(
   upload: UploadHandler = async () => 'ignored',
@@ -49,6 +68,11 @@ export async function startShell(
     maxUploadBytes: 100_000_000,
     maxBodyBytes: 10_000,
     uploadIdleMs: 10_000,
+    minUploadBytes: 0,
+    bodyTimeoutMs: 30_000,
+    queryLimits: QUERY_LIMITS,
+    socketLimits: SOCKET_LIMITS,
+    maxConnections: 1_000,
     health: () => ({ engine: 'none' }),
     ...options,
   });
@@ -126,6 +150,11 @@ const subscriptions: Record<string, Field> = {
       throw new ReplichatError('NOT_FOUND', 'There is no chat "x".');
     },
   },
+  /** One message of so many bytes, and no end. */
+  large: subscription(async function* (signal, to) {
+    yield 'x'.repeat(to);
+    await aborted(signal);
+  }),
   refusedLater: subscription(async function* () {
     yield '1';
     throw new ReplichatError('REPLICA_NOT_READY', 'It went away.', { state: 'EXPIRED' });

@@ -33,7 +33,7 @@ beforeAll(async () => {
       off();
     };
   } as EventBus['subscribe'];
-  app = await startApp({ REPLICA_ENGINE: 'embedded' });
+  app = await startApp({ REPLICA_ENGINE: 'embedded', MAX_QUERY_ALIASES: '1200' });
   library = await readFile(LIBRARY);
 });
 afterAll(async () => {

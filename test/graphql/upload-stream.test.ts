@@ -2,15 +2,15 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from '@jest/globals';
-import { UploadStream } from '../../src/graphql/upload-stream.js';
+import { describe, expect, test } from '@jest/globals';
+import { type Pace, UploadStream } from '../../src/graphql/upload-stream.js';
 
 const IDLE_MS = 100;
 const LONG_MS = 5 * IDLE_MS;
 
-function upload() {
+function upload(pace: Partial<Pace> = {}) {
   const source = new PassThrough();
-  return { source, stream: new UploadStream(source, IDLE_MS) };
+  return { source, stream: new UploadStream(source, { idleMs: IDLE_MS, minBytes: 1, ...pace }) };
 }
 
 test('an upload that is complete is not given up, however busy its reader is', async () => {
@@ -67,4 +67,28 @@ test.each<[string, (stream: UploadStream) => Promise<unknown>]>([
   expect(stream.errored).toBeNull();
   await outcome;
   expect(performance.now() - begun).toBeGreaterThan(3 * IDLE_MS);
+});
+
+describe('an upload of which a few bytes arrive now and then', () => {
+  /** 100 bytes every 20 ms, for about 1 s: fewer than 5000 per second. */
+  async function dribble(minBytes: number): Promise<string> {
+    const { source, stream } = upload({ idleMs: 300, minBytes });
+    const read = buffer(stream).then(String, (error: Error) => error.message);
+    for (let n = 0; n < 50 && !stream.destroyed; n++) {
+      source.write('x'.repeat(100));
+      await sleep(20);
+    }
+    source.end();
+    return read;
+  }
+
+  test('is given up when they are fewer than there have to be', async () => {
+    expect(await dribble(50_000)).toBe(
+      'The upload was given up: less than 50000 bytes per second arrived (MIN_UPLOAD_RATE).',
+    );
+  });
+
+  test('goes on when they are as many as there have to be', async () => {
+    expect(await dribble(10)).toHaveLength(5_000);
+  });
 });

@@ -157,8 +157,9 @@ describe('limits', () => {
     const first = shell.contexts.length;
     for (let n = 1; n <= 101; n++) subscribe(socket, `${n}`, 'subscription { forever }');
     await eventually('101 messages', () => received.length === 101);
+    const tooMany = { code: 'QUOTA_EXCEEDED', quota: 'operations', limit: 100 };
     expect(received.filter(({ type }) => type === 'error')).toEqual([
-      { id: '101', type: 'error', payload: [expect.objectContaining({ extensions: { code: 'QUOTA_EXCEEDED' } })] },
+      { id: '101', type: 'error', payload: [expect.objectContaining({ extensions: tooMany })] },
     ]);
     socket.send('{"type":"complete","id":"1"}');
     await eventually('one less', () => shell.contexts[first]?.signal?.aborted === true);
