@@ -43,6 +43,7 @@ export interface Config {
   readonly minUploadBytes: number;
   readonly bodyTimeoutMs: number;
   readonly maxMessageBytes: number;
+  readonly maxResultBytes: number;
   readonly queries: {
     readonly tokens: number;
     readonly depth: number;
@@ -120,6 +121,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     minUploadBytes: values.MIN_UPLOAD_RATE,
     bodyTimeoutMs: values.BODY_TIMEOUT * 1000,
     maxMessageBytes: values.MAX_MESSAGE_BYTES,
+    maxResultBytes: values.MAX_RESULT_BYTES,
     queries: Object.freeze({
       tokens: values.MAX_QUERY_TOKENS,
       depth: values.MAX_QUERY_DEPTH,

@@ -35,6 +35,7 @@ const DEFAULTS: Config = {
   minUploadBytes: 1024,
   bodyTimeoutMs: 30_000,
   maxMessageBytes: 1024 ** 2,
+  maxResultBytes: 16 * 2 ** 20,
   queries: {
     tokens: 5_000,
     depth: 15,
@@ -139,6 +140,7 @@ describe('the configuration', () => {
     ['RATE_QUERIES', '10/1s', { count: 10, seconds: 1 }, (config) => config.rates.queries],
     ['MAX_UPLOAD_BYTES', '512k', 512 * 1024, (config) => config.maxUploadBytes],
     ['MAX_MESSAGE_BYTES', '100b', 100, (config) => config.maxMessageBytes],
+    ['MAX_RESULT_BYTES', '2m', 2 * 2 ** 20, (config) => config.maxResultBytes],
     [
       'ALLOWED_ORIGINS',
       'https://a.example, https://b.example,',
@@ -205,6 +207,7 @@ describe('the configuration', () => {
     ['MAX_REPLICAS_DISK', 'all', SIZE],
     ['MAX_UPLOAD_BYTES', '10 apples', SIZE],
     ['MAX_MESSAGE_BYTES', '?', SIZE],
+    ['MAX_RESULT_BYTES', 'much', SIZE],
     ['LOG_LEVEL', 'verbose', 'is unknown; give one of trace, debug, info, warn, error, fatal, silent'],
   ])('refuses %s=%j in one line that names the variable and the remedy', (name, value, problem) => {
     expect(() => loadConfig({ [name]: value })).toThrow(

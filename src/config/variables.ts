@@ -124,6 +124,7 @@ export const VARIABLES = {
   ),
   BODY_TIMEOUT: variable('30s', timeout, 'how long the body of any other request may take'),
   MAX_MESSAGE_BYTES: variable('1m', size, 'size of a message, as JSON'),
+  MAX_RESULT_BYTES: variable('16m', size, 'size of what a query may return, as PostgreSQL sends it'),
   MAX_QUERY_TOKENS: variable('5000', integer(100, 1_000_000), 'tokens of a GraphQL document'),
   MAX_QUERY_DEPTH: variable('15', integer(5, 100), 'depth of a query'),
   MAX_QUERY_ALIASES: variable('100', integer(0, 100_000), 'aliases in a query'),

@@ -66,8 +66,10 @@ export class QueryResolver {
   @Spends('queries')
   @Mutation(() => QueryResult, {
     description:
-      'Runs one statement on the replica, in a transaction of its own. Errors: BAD_USER_INPUT, NOT_FOUND, ' +
-      'REPLICA_NOT_READY, SQL_ERROR (with sqlstate, position, hint, detail), QUERY_TIMEOUT, QUOTA_EXCEEDED.',
+      'Runs one statement of any kind on the replica, in a session of its own. Errors: BAD_USER_INPUT, NOT_FOUND, ' +
+      'REPLICA_NOT_READY, SQL_ERROR (with sqlstate, position, hint, detail, where, schema, table, column, dataType and ' +
+      'constraint as far as PostgreSQL tells them; position counts characters, Unicode code points, of sql from 1), ' +
+      'QUERY_TIMEOUT, QUOTA_EXCEEDED (the answer is larger than MAX_RESULT_BYTES).',
   })
   async runQuery(
     @Arg('input', () => RunQueryInput, { description: 'The statement, and its limits.' }) input: RunQueryInput,

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import type pg from 'pg';
 import type { ReplicaServer } from '../ports.js';
@@ -14,13 +15,18 @@ const CONNECT_TIMEOUT_MS = 30_000;
  */
 export const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
 
-/** What a session breaks with when the server answers more than MOST_ANSWER_BYTES. */
+/** What a session breaks with when the server answers more than it may. */
 export class AnswerTooLarge extends Error {
   override readonly name = 'AnswerTooLarge';
 
-  constructor() {
-    super(`the answer is larger than ${MOST_ANSWER_BYTES / 1024 ** 2} MiB`);
+  constructor(bytes: number) {
+    super(`the answer is larger than ${bytes} bytes`);
   }
+}
+
+/** From now on, of an answer to one request in this session. */
+export function limitAnswers(client: pg.PoolClient, bytes: number): void {
+  (client.connection.stream as ReplicaSocket).mostAnswerBytes = bytes;
 }
 
 /** For pg.Client and pg.Pool: every connection runs through `server.open()`, none through an address. */
@@ -41,8 +47,24 @@ export function clientConfig(
   };
 }
 
+const CANCEL_REQUEST = 80_877_102;
+
+/** Asks the server, by a connection of its own, to cancel what a session is at. Resolves when the server has passed it on. */
+export async function cancelQuery(server: Opener, session: pg.PoolClient): Promise<void> {
+  const { processID, secretKey } = session as unknown as { processID: number; secretKey: number };
+  const request = Buffer.alloc(16);
+  [request.length, CANCEL_REQUEST, processID, secretKey].forEach((field, index) => {
+    request.writeInt32BE(field, 4 * index);
+  });
+  const stream = await server.open();
+  const closed = once(stream, 'close');
+  stream.resume().end(request);
+  await closed;
+}
+
 /** What node-postgres takes for its net.Socket. */
 class ReplicaSocket extends Duplex {
+  mostAnswerBytes = MOST_ANSWER_BYTES;
   #inner: Duplex | undefined;
   #answered = 0;
   #linger: NodeJS.Timeout | undefined;
@@ -84,7 +106,7 @@ class ReplicaSocket extends Duplex {
     this.#inner = inner;
     inner.on('data', (chunk: Buffer) => {
       this.#answered += chunk.length;
-      if (this.#answered > MOST_ANSWER_BYTES) this.destroy(new AnswerTooLarge());
+      if (this.#answered > this.mostAnswerBytes) this.destroy(new AnswerTooLarge(this.mostAnswerBytes));
       else if (!this.push(chunk)) inner.pause();
     });
     inner.on('end', () => this.push(null));

@@ -1,12 +1,15 @@
 import type { Duplex } from 'node:stream';
-import type { ClientBase, Connection, DatabaseError, FieldDef, Submittable } from 'pg';
+import type { Connection, DatabaseError, FieldDef, PoolClient, Submittable } from 'pg';
 import { badInput } from '../domain/errors.js';
+import { limitAnswers, MOST_ANSWER_BYTES } from './connect.js';
 
 export interface StatementLimits {
   /** In a read-only transaction that is rolled back; otherwise in none of ours, as VACUUM wants none. */
   readonly readOnly: boolean;
   readonly timeoutMs: number;
   readonly maxRows: number;
+  /** Of the answer as the server sends it. */
+  readonly maxBytes: number;
 }
 
 /** What PostgreSQL answers to one statement. */
@@ -26,9 +29,14 @@ export interface StatementAnswer {
  * hands out so many rows and then stops. Throws the server's DatabaseError, or BAD_USER_INPUT for a COPY from or to the
  * client. What may write is committed after its whole answer has arrived: when that is refused, nothing has changed.
  */
-export async function runStatement(client: ClientBase, sql: string, limits: StatementLimits): Promise<StatementAnswer> {
+export async function runStatement(client: PoolClient, sql: string, limits: StatementLimits): Promise<StatementAnswer> {
   if (!limits.readOnly) await client.query(`SET statement_timeout = ${limits.timeoutMs}`);
-  return client.query(new Statement(sql, limits)).answer;
+  limitAnswers(client, limits.maxBytes);
+  try {
+    return await client.query(new Statement(sql, limits)).answer;
+  } finally {
+    limitAnswers(client, MOST_ANSWER_BYTES);
+  }
 }
 
 /** What a query may send by. @types/pg describes another version of it. */
@@ -51,8 +59,8 @@ class Statement implements Submittable {
   readonly answer: Promise<StatementAnswer>;
   #succeed!: (answer: StatementAnswer) => void;
   #fail!: (error: Error) => void;
-  /** Of ours that come before it. */
-  #unanswered = 0;
+  /** How many of ours are still to be executed before it; negative after it. */
+  #before = 0;
   #fields: FieldDef[] = [];
   #rows: (string | null)[][] = [];
   #tag: string | undefined;
@@ -77,7 +85,7 @@ class Statement implements Submittable {
     if (readOnly) {
       const before = ['BEGIN READ ONLY', `SET LOCAL statement_timeout = ${timeoutMs}`];
       for (const sql of before) send(wire, sql);
-      this.#unanswered = before.length;
+      this.#before = before.length;
     }
     wire.parse({ text: this.sql });
     wire.bind();
@@ -104,22 +112,21 @@ class Statement implements Submittable {
   }
 
   handleCommandComplete({ text }: { text: string }, wire: Wire): void {
-    if (this.#unanswered === 0) this.#tag ??= text;
-    this.#executed(wire);
+    this.#executed(wire, text);
   }
 
   handlePortalSuspended(wire: Wire): void {
-    this.#tag = 'SELECT';
-    this.#executed(wire);
+    this.#executed(wire, 'SELECT');
   }
 
   handleEmptyQuery(wire: Wire): void {
-    this.#executed(wire);
+    this.#executed(wire, undefined);
   }
 
-  #executed(wire: Wire): void {
-    if (this.#unanswered > 0) this.#unanswered -= 1;
-    else this.#sync(wire);
+  #executed(wire: Wire, tag: string | undefined): void {
+    if (this.#before === 0) this.#tag = tag;
+    this.#before -= 1;
+    this.#sync(wire);
   }
 
   /** Ends the transaction that is not explicit. */
@@ -140,16 +147,30 @@ class Statement implements Submittable {
     wire.sendCopyFail(COPY_REFUSED);
   }
 
-  /** It would go on to its end: whoever hears of it ends the session. */
-  handleCopyData(): void {
-    this.#fail(badInput('sql', COPY_REFUSED));
+  /** It would go on to its end. */
+  handleCopyData(_row: unknown, { stream }: Wire): void {
+    if (!stream.destroyed) stream.destroy(badInput('sql', COPY_REFUSED));
   }
 
   /** Of the server, or that the connection has ended. */
   handleError(error: DatabaseError | Error, wire: Wire): void {
     this.#sync(wire);
+    if ('code' in error) error.hint ??= hintFor(error, this.limits.readOnly);
     this.#fail(this.#copies ? badInput('sql', COPY_REFUSED) : error);
   }
+}
+
+/** For what the limits of this road make of a statement, which PostgreSQL cannot know. */
+function hintFor({ code, routine }: DatabaseError, readOnly: boolean): string | undefined {
+  if (code === '42601' && routine === 'exec_parse_message') return 'Run one statement per call.';
+  if (code === '42P18' || code === '42P02' || code === '08P01') {
+    return 'There are no parameters here: write the values into the statement.';
+  }
+  // Read-only transaction, inside of a transaction, invalid end of a transaction.
+  if (readOnly && (code === '25006' || code === '25001' || code === '2D000')) {
+    return 'This ran with access READ_ONLY, in a read-only transaction. Run it with access READ_WRITE.';
+  }
+  return undefined;
 }
 
 function send(wire: Wire, sql: string): void {

@@ -42,21 +42,22 @@ export class QueryService {
   constructor(
     private readonly chats: ChatService,
     private readonly replicas: ReplicaService,
-    private readonly limits: { readonly maxMessageBytes: number },
+    private readonly limits: { readonly maxMessageBytes: number; readonly maxResultBytes: number },
   ) {}
 
   /**
    * Runs one statement in a transaction of its own, by default a read-only one. Throws BAD_USER_INPUT, NOT_FOUND,
-   * REPLICA_NOT_READY, SQL_ERROR, QUERY_TIMEOUT, or QUOTA_EXCEEDED when the rows are larger than 64 MiB.
+   * REPLICA_NOT_READY, SQL_ERROR, QUERY_TIMEOUT, or QUOTA_EXCEEDED for too large an answer.
    */
   async run(owner: string, request: QueryRequest, signal: AbortSignal): Promise<QueryAnswer> {
     validate(request);
     const startedAt = performance.now();
     const { chatId, sql, access, maxRows, timeoutMs } = request;
     const readOnly = access === 'READ_ONLY';
+    const maxBytes = this.limits.maxResultBytes;
     const query = (replica: LiveReplica) =>
       inSession(replica, timeoutMs, signal, async (client) => {
-        const answer = await runStatement(client, sql, { readOnly, timeoutMs, maxRows });
+        const answer = await runStatement(client, sql, { readOnly, timeoutMs, maxRows, maxBytes });
         return { answer, types: await this.#types.of(client, answer.fields) };
       });
     const { answer, types } = await (readOnly

@@ -9,6 +9,7 @@ import { ROLE_CONNECTIONS, type Tenant, type TenantFacts, terminateBackend } fro
 import { OUTPUT_SETTINGS } from '../postgres/values.js';
 import { watchDisk } from './disk.js';
 import { Pristine } from './pristine.js';
+import { Turns } from './turns.js';
 
 /** A replica that can be used: its server, and connections to the chat's database that are kept open. */
 export interface LiveReplica {
@@ -17,6 +18,8 @@ export interface LiveReplica {
   readonly pool: pg.Pool;
   /** Aborted with what a query is to be told when it is stopped: the replica is reset, or goes. */
   readonly ending: AbortSignal;
+  /** Of the queries, for the sessions in `pool`. */
+  readonly turns: Turns;
   /** The last resort against a query that resists being cancelled. */
   endBackend(processId: number): Promise<void>;
 }
@@ -55,6 +58,7 @@ const MOST_SESSIONS = ROLE_CONNECTIONS - POOL_SIZE;
 
 /** A chat's replica from READY to its end: who uses it, and when it was last used. */
 export class RunningReplica implements LiveReplica {
+  readonly turns = new Turns(POOL_SIZE);
   readonly #pristine: Pristine;
   readonly #sessions = new Set<ClientSession>();
   #pool: pg.Pool;
