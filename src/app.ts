@@ -15,6 +15,7 @@ import { EmbeddedEngine } from './engines/embedded.js';
 import { WarmEngine } from './engines/warm.js';
 import { MemoryEventBus } from './events/memory.js';
 import { Gateway } from './gateway/gateway.js';
+import { createConsole } from './graphql/console.js';
 import type { Context } from './graphql/context.js';
 import { EXAMPLES } from './graphql/examples.js';
 import { Rates } from './graphql/rates.js';
@@ -100,6 +101,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       maxConnections: config.maxConnections,
       health: () => ({ engine: engine.name }),
       examples: EXAMPLES,
+      routes: createConsole(),
     });
     // Before the server closes its sockets, so that whoever watches a replication is told how it ended.
     releasers.push(

@@ -71,6 +71,7 @@ function banner(app: App, config: Config): string {
   return `
   Replichat is listening.
 
+  Console       ${url}/
   GraphiQL      ${url}/graphiql
   API           ${url}/graphql  (WebSocket on the same path)
   Health        ${url}/healthz

@@ -41,9 +41,14 @@ describe('a server that others can reach', () => {
   });
 });
 
-test('a server of one user says that it is one', async () => {
+test('a server of one user says where the console is, first, and that it is one user', async () => {
   const server = await ServerProcess.start(build, QUICK);
   await server.shutDown();
+  const [listening, , first] = server.output.slice(server.output.indexOf('  Replichat is listening.'));
+  expect([listening, first]).toEqual([
+    '  Replichat is listening.',
+    `  Console       http://localhost:${server.client.port}/`,
+  ]);
   expect(server.output.join('\n')).toContain('Access        without authentication: one user');
   expect(server.output.join('\n')).not.toMatch(/warning/i);
 });

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { type Express, type Request, type Response } from 'express';
+import { pageHeaders } from './page-headers.js';
 
 /** A tab that GraphiQL opens with. */
 export interface Example {
@@ -61,22 +62,5 @@ function packaged(name: string, file: string): Asset {
 }
 
 function sendPage(request: Request, response: Response, page: string): void {
-  response.set('content-security-policy', contentSecurityPolicy(request.headers.host ?? ''));
-  response.set({ 'cache-control': 'no-cache', 'referrer-policy': 'no-referrer' }).type('html').send(page);
-}
-
-/** The host has passed the Host check. Not every browser counts WebSockets of the own origin as 'self'. */
-function contentSecurityPolicy(host: string): string {
-  return [
-    "default-src 'none'",
-    "script-src 'self'",
-    // CodeMirror and the dialogs of GraphiQL set styles.
-    "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data:",
-    "font-src 'self' data:",
-    `connect-src 'self' ws://${host} wss://${host}`,
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join('; ');
+  response.set(pageHeaders(request)).type('html').send(page);
 }

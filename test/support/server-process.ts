@@ -20,7 +20,8 @@ export interface Build {
 export async function buildServer(): Promise<Build> {
   const folder = await mkdtemp(join(tmpdir(), 'build-'));
   // Modules, and files of src that are served, are looked for from where the code lies.
-  for (const name of ['node_modules', 'package.json', 'src']) await symlink(join(ROOT, name), join(folder, name));
+  for (const name of ['node_modules', 'package.json', 'src', 'web'])
+    await symlink(join(ROOT, name), join(folder, name));
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
   const output = ['-p', join(ROOT, 'tsconfig.build.json'), '--outDir', join(folder, 'dist')];
   await promisify(execFile)(process.execPath, [compiler, ...output]);

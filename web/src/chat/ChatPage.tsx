@@ -1,0 +1,66 @@
+import { useQuery } from '@apollo/client/react';
+import { useState } from 'react';
+import type { ChatQuery } from '../api/generated/graphql.js';
+import { problemOf } from '../api/problem.js';
+import { useOnReconnect, useOnReturn } from '../api/refresh.js';
+import { Composer } from '../conversation/Composer.js';
+import { Conversation } from '../conversation/Conversation.js';
+import { useDraft } from '../conversation/use-draft.js';
+import { TableList } from '../database/TableList.js';
+import { DropTarget } from '../replica/DropTarget.js';
+import { ReplicaPanel } from '../replica/ReplicaPanel.js';
+import { ReplicationCard } from '../replica/ReplicationCard.js';
+import { useReplication } from '../replica/use-replication.js';
+import { ProblemNotice } from '../ui/ProblemNotice.js';
+import { ChatHeader } from './ChatHeader.js';
+import { ChatDocument } from './operations.js';
+import './chat.css';
+
+export type Chat = NonNullable<ChatQuery['chat']>;
+
+export function ChatPage({ chatId, view = 'conversation' }: { chatId: string; view?: string }) {
+  const { data, error, refetch } = useQuery(ChatDocument, { variables: { id: chatId } });
+  useReplication(chatId);
+  useOnReconnect(refetch);
+  useOnReturn(refetch);
+  if (!data) return <main className="chat">{error && <ProblemNotice problem={problemOf(error)} />}</main>;
+  if (!data.chat) return <GoneChat />;
+  return <LivingChat chat={data.chat} view={view} />;
+}
+
+function LivingChat({ chat, view }: { chat: Chat; view: string }) {
+  const [draft, setDraft] = useDraft(chat.id);
+  const [focusRequests, setFocusRequests] = useState(0);
+  const ask = (sql: string) => {
+    setDraft({ kind: 'SQL', text: sql });
+    setFocusRequests((count) => count + 1);
+  };
+  return (
+    <DropTarget chatId={chat.id}>
+      <div className="chat" data-view={view}>
+        <ChatHeader chat={chat} view={view} />
+        <main>
+          <ReplicationCard chat={chat} />
+          <Conversation chat={chat} onEdit={ask} />
+          <Composer chat={chat} draft={draft} onDraft={setDraft} focusRequests={focusRequests} />
+        </main>
+        <aside aria-label="Database">
+          <ReplicaPanel chat={chat} />
+          <TableList chat={chat} onAsk={ask} />
+        </aside>
+      </div>
+    </DropTarget>
+  );
+}
+
+function GoneChat() {
+  return (
+    <main className="empty">
+      <h1>This chat is gone</h1>
+      <p>It was deleted, or the server has been restarted and keeps its chats in memory.</p>
+      <a className="button primary" href="/">
+        Start page
+      </a>
+    </main>
+  );
+}

@@ -1,0 +1,150 @@
+import { useMutation } from '@apollo/client/react';
+import { Play, Send, Square } from 'lucide-react';
+import { type KeyboardEvent, lazy, Suspense, useState } from 'react';
+import type { QueryAccess } from '../api/generated/graphql.js';
+import { problemOf } from '../api/problem.js';
+import type { Chat } from '../chat/ChatPage.js';
+import { useCompletion } from '../database/use-completion.js';
+import { formatCount } from '../ui/format.js';
+import { ProblemNotice } from '../ui/ProblemNotice.js';
+import { PostMessageDocument } from './operations.js';
+import type { Draft } from './use-draft.js';
+import { useRunQuery } from './use-run-query.js';
+import '../sql/sql.css';
+
+const SqlEditor = lazy(() => import('../sql/SqlEditor.js'));
+
+const KINDS = [
+  ['SQL', 'SQL'],
+  ['TEXT', 'Text'],
+] as const;
+const ROWS = [100, 500, 1_000, 10_000];
+
+interface ComposerProps {
+  chat: Chat;
+  draft: Draft;
+  onDraft: (draft: Draft) => void;
+  focusRequests: number;
+}
+
+export function Composer({ chat, draft, onDraft, focusRequests }: ComposerProps) {
+  return (
+    <section className="composer" aria-label="New message">
+      <fieldset className="kinds">
+        <legend className="hidden">What to send</legend>
+        {KINDS.map(([kind, label]) => (
+          <label key={kind}>
+            <input
+              type="radio"
+              name="kind"
+              checked={draft.kind === kind}
+              onChange={() => onDraft({ ...draft, kind })}
+            />
+            <span>{label}</span>
+          </label>
+        ))}
+      </fieldset>
+      {draft.kind === 'SQL' ? (
+        <SqlComposer chat={chat} draft={draft} onDraft={onDraft} focusRequests={focusRequests} />
+      ) : (
+        <TextComposer chat={chat} draft={draft} onDraft={onDraft} />
+      )}
+    </section>
+  );
+}
+
+function SqlComposer({ chat, draft, onDraft, focusRequests }: ComposerProps) {
+  const { run, stop, running, problem, clearProblem } = useRunQuery(chat.id);
+  const [access, setAccess] = useState<QueryAccess>('READ_ONLY');
+  const [maxRows, setMaxRows] = useState(500);
+  const schema = useCompletion(chat);
+  const ready = chat.replica?.queryable ?? false;
+  const start = (sql: string) => {
+    if (ready && !running && sql.trim() !== '') void run(sql, { access, maxRows });
+  };
+  const change = (text: string) => {
+    clearProblem();
+    onDraft({ kind: 'SQL', text });
+  };
+  return (
+    <>
+      <Suspense fallback={<div className="sql-editor" />}>
+        <SqlEditor
+          value={draft.text}
+          onChange={change}
+          onRun={start}
+          schema={schema}
+          problem={problem}
+          focusRequests={focusRequests}
+        />
+      </Suspense>
+      <ProblemNotice problem={problem} />
+      <div className="buttons">
+        <select aria-label="Access" value={access} onChange={(event) => setAccess(event.target.value as QueryAccess)}>
+          <option value="READ_ONLY">Read-only</option>
+          <option value="READ_WRITE">Read and write</option>
+        </select>
+        <select aria-label="Rows at most" value={maxRows} onChange={(event) => setMaxRows(Number(event.target.value))}>
+          {ROWS.map((rows) => (
+            <option key={rows} value={rows}>
+              {formatCount(rows)} rows
+            </option>
+          ))}
+        </select>
+        <span className="muted grow">{ready ? '' : 'No replica to ask yet.'}</span>
+        {running ? (
+          <button type="button" onClick={stop}>
+            <Square aria-hidden size={14} />
+            Stop
+          </button>
+        ) : (
+          <button
+            type="button"
+            className="primary"
+            disabled={!ready}
+            title="Ctrl+Enter"
+            onClick={() => start(draft.text)}
+          >
+            <Play aria-hidden size={14} />
+            Run
+          </button>
+        )}
+      </div>
+    </>
+  );
+}
+
+function TextComposer({ chat, draft, onDraft }: Omit<ComposerProps, 'focusRequests'>) {
+  const [post, { loading, error }] = useMutation(PostMessageDocument);
+  const send = async () => {
+    const { text } = draft;
+    if (text.trim() === '' || loading) return;
+    const sent = await post({ variables: { input: { chatId: chat.id, role: 'USER', content: { text } } } }).catch(
+      () => {},
+    );
+    if (sent) onDraft({ kind: 'TEXT', text: '' });
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) void send();
+  };
+  return (
+    <>
+      <textarea
+        aria-label="Text"
+        rows={4}
+        placeholder="A note for this chat (Ctrl+Enter sends it)"
+        value={draft.text}
+        onChange={(event) => onDraft({ kind: 'TEXT', text: event.target.value })}
+        onKeyDown={onKeyDown}
+      />
+      <ProblemNotice problem={error && problemOf(error)} />
+      <div className="buttons">
+        <span className="grow" />
+        <button type="button" className="primary" disabled={loading} title="Ctrl+Enter" onClick={send}>
+          <Send aria-hidden size={14} />
+          Send
+        </button>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,51 @@
+import { useQuery, useSubscription } from '@apollo/client/react';
+import { useRef } from 'react';
+import { useOnReconnect } from '../api/refresh.js';
+import { MessageAddedDocument, MessagesDocument } from './operations.js';
+
+const PAGE = 20;
+const CATCH_UP = 100;
+
+/**
+ * The newest messages, those before them on demand, and those that are added. An event only says that there is
+ * something new: it is asked for by the last cursor, so that nothing is missed or doubled whatever the connection does.
+ */
+export function useMessages(chatId: string) {
+  const { data, error, loading, fetchMore, observable } = useQuery(MessagesDocument, {
+    variables: { chatId, last: PAGE },
+  });
+  const queue = useRef<Promise<unknown>>(Promise.resolve());
+  const inTurn = (load: () => Promise<unknown>) => {
+    queue.current = queue.current.then(load).catch(() => {});
+    return queue.current;
+  };
+  const pageInfo = () => observable.getCurrentResult().data?.chat?.messages?.pageInfo;
+
+  const catchUp = () =>
+    inTurn(() => fetchMore({ variables: { first: CATCH_UP, after: pageInfo()?.endCursor || null, last: null } }));
+  const loadOlder = () =>
+    inTurn(async () => {
+      const { startCursor, hasPreviousPage } = pageInfo() ?? {};
+      if (hasPreviousPage) await fetchMore({ variables: { last: PAGE, before: startCursor } });
+    });
+
+  useSubscription(MessageAddedDocument, {
+    variables: { chatId },
+    ignoreResults: true,
+    onData: () => void catchUp(),
+    // Of a chat that is gone, which the page of the chat tells.
+    onError: () => {},
+  });
+  useOnReconnect(catchUp);
+
+  const { edges, pageInfo: page } = data?.chat?.messages ?? {};
+  return {
+    messages: edges?.map(({ node }) => node) ?? [],
+    hasOlder: page?.hasPreviousPage ?? false,
+    loadOlder,
+    loading: loading && !edges,
+    error,
+  };
+}
+
+export type Message = ReturnType<typeof useMessages>['messages'][number];

@@ -1,0 +1,60 @@
+import { type ApolloClient, makeVar } from '@apollo/client';
+import { graphql } from '../api/generated/gql.js';
+import type { OnError } from '../api/generated/graphql.js';
+import { type Problem, problemOf } from '../api/problem.js';
+
+/** A file that this tab is sending, or could not send. What has arrived of it, the replication's status says. */
+export interface Upload {
+  readonly file: File;
+  readonly sending: boolean;
+  readonly problem?: Problem;
+  /** Stops sending. */
+  readonly abort: () => void;
+}
+
+/** By chat. */
+export const uploads = makeVar<Readonly<Record<string, Upload>>>({});
+
+export const UploadReplicaDocument = graphql(`
+  mutation UploadReplica($input: UploadReplicaInput!) {
+    uploadReplica(input: $input) {
+      ...ReplicaFields
+    }
+  }
+`);
+
+export async function startUpload(
+  client: ApolloClient,
+  chatId: string,
+  file: File,
+  onError: OnError = 'STOP',
+): Promise<void> {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  note(chatId, { file, sending: true, abort });
+  try {
+    await client.mutate({
+      mutation: UploadReplicaDocument,
+      variables: { input: { chatId, file, onError } },
+      context: { fetchOptions: { signal: controller.signal } },
+    });
+    forget(chatId);
+  } catch (error) {
+    if (controller.signal.aborted) forget(chatId);
+    else note(chatId, { file, sending: false, problem: problemOf(error), abort });
+  }
+}
+
+export function forget(chatId: string): void {
+  const { [chatId]: _gone, ...others } = uploads();
+  uploads(others);
+}
+
+function note(chatId: string, upload: Upload): void {
+  uploads({ ...uploads(), [chatId]: upload });
+}
+
+/** A page that is left takes the rest of a file with it. */
+addEventListener('beforeunload', (event) => {
+  if (Object.values(uploads()).some(({ sending }) => sending)) event.preventDefault();
+});

@@ -1,0 +1,31 @@
+import { useApolloClient, useSubscription } from '@apollo/client/react';
+import { useRef, useState } from 'react';
+import { ChatDocument } from '../chat/operations.js';
+import { TablesDocument } from '../database/operations.js';
+import { WatchReplicationDocument } from './operations.js';
+
+/**
+ * Follows the replications of a chat, one after the other: the subscription ends with each, and is begun again to wait
+ * for the next. Every snapshot goes into the cache, where the queries of the page see it.
+ */
+export function useReplication(chatId: string): void {
+  const client = useApolloClient();
+  const [after, setAfter] = useState<number>();
+  const latest = useRef<{ sequence: number; state?: string }>({ sequence: 0 });
+  useSubscription(WatchReplicationDocument, {
+    variables: { chatId, after },
+    ignoreResults: true,
+    onData: ({ data }) => {
+      const status = data.data?.replicationStatus;
+      if (!status) return;
+      const changed = status.state !== latest.current.state;
+      latest.current = status;
+      // The replica itself changes with the state only.
+      if (changed) void client.refetchQueries({ include: [ChatDocument] });
+      if (changed && status.state === 'READY') void client.refetchQueries({ include: [TablesDocument] });
+    },
+    onComplete: () => setAfter(latest.current.sequence),
+    // Of a chat that is gone.
+    onError: () => void client.refetchQueries({ include: [ChatDocument] }),
+  });
+}

@@ -1,0 +1,103 @@
+import { useQuery } from '@apollo/client/react';
+import { BookOpen, Database, Monitor, Moon, Plus, Sun } from 'lucide-react';
+import { useState } from 'react';
+import { Link, useLocation } from 'wouter';
+import { graphql } from '../api/generated/gql.js';
+import { useOnReconnect, useOnReturn } from '../api/refresh.js';
+import { StateDot } from '../replica/StateDot.js';
+import { applyTheme, chosenTheme, nextTheme } from './theme.js';
+
+export const ChatsDocument = graphql(`
+  query Chats($after: String) {
+    chats(first: 50, after: $after) {
+      edges {
+        cursor
+        node {
+          id
+          name
+          replica {
+            chatId
+            queryable
+            status {
+              chatId
+              sequence
+              state
+            }
+          }
+        }
+      }
+      pageInfo {
+        endCursor
+        hasNextPage
+      }
+    }
+  }
+`);
+
+export function Sidebar() {
+  const { data, fetchMore, refetch } = useQuery(ChatsDocument);
+  const [path] = useLocation();
+  useOnReconnect(refetch);
+  useOnReturn(refetch);
+  const { edges = [], pageInfo } = data?.chats ?? {};
+  return (
+    <nav className="sidebar" aria-label="Chats" data-open={path === '/'}>
+      <header>
+        <Link href="/" className="brand">
+          <Database aria-hidden size={18} />
+          Replichat
+        </Link>
+        <ThemeButton />
+      </header>
+      <Link href="/" className="new-chat" aria-current={path === '/' ? 'page' : undefined}>
+        <Plus aria-hidden size={16} />
+        New chat
+      </Link>
+      <ul className="chats">
+        {edges.map(({ node: { id, name, replica } }) => (
+          <li key={id}>
+            <Link href={`/chats/${id}`} aria-current={path.startsWith(`/chats/${id}`) ? 'page' : undefined}>
+              <StateDot replica={replica} />
+              <span className="ellipsis">{name}</span>
+            </Link>
+          </li>
+        ))}
+        {pageInfo?.hasNextPage && (
+          <li>
+            <button type="button" onClick={() => fetchMore({ variables: { after: pageInfo.endCursor } })}>
+              Show more
+            </button>
+          </li>
+        )}
+      </ul>
+      <footer>
+        <a href="/graphiql">
+          <BookOpen aria-hidden size={15} />
+          The API in GraphiQL
+        </a>
+      </footer>
+    </nav>
+  );
+}
+
+const THEME_ICONS = { system: Monitor, light: Sun, dark: Moon };
+
+function ThemeButton() {
+  const [theme, setTheme] = useState(chosenTheme);
+  const Icon = THEME_ICONS[theme];
+  const change = () => {
+    applyTheme(nextTheme(theme));
+    setTheme(nextTheme(theme));
+  };
+  return (
+    <button
+      type="button"
+      className="quiet"
+      aria-label={`Colours: ${theme}`}
+      title={`Colours: ${theme}`}
+      onClick={change}
+    >
+      <Icon aria-hidden size={16} />
+    </button>
+  );
+}
