@@ -14,6 +14,7 @@ import { DockerEngine } from './engines/docker.js';
 import { EmbeddedEngine } from './engines/embedded.js';
 import { WarmEngine } from './engines/warm.js';
 import { MemoryEventBus } from './events/memory.js';
+import { PostgresEventBus } from './events/postgres.js';
 import { Gateway } from './gateway/gateway.js';
 import { createConsole } from './graphql/console.js';
 import type { Context } from './graphql/context.js';
@@ -21,7 +22,7 @@ import { EXAMPLES } from './graphql/examples.js';
 import { Rates } from './graphql/rates.js';
 import { createSchema } from './graphql/schema.js';
 import { createGraphQLServer } from './graphql/server.js';
-import type { ChatStore, ReplicaEngine } from './ports.js';
+import type { ChatStore, EventBus, ReplicaEngine } from './ports.js';
 import { ChatService } from './services/chats.js';
 import { QueryService } from './services/queries.js';
 import { ReplicaService } from './services/replicas.js';
@@ -55,10 +56,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
   try {
     const secureContext = await readTls(config.gateway.tls);
     const instance = newId();
-    const store = await openStore(config, logger);
-    releasers.push(() => store.close());
-    const events = new MemoryEventBus();
-    releasers.push(() => events.close());
+    const { store, events } = await openStorage(config, logger, releasers);
     const { engine: chosen, why } = await chooseEngine(config, instance, logger);
     const { warm: servers } = config.replica;
     const engine = servers > 0 ? new WarmEngine(chosen, { servers, logger }) : chosen;
@@ -122,21 +120,33 @@ async function releaseAll(releasers: (() => Promise<void>)[], logger: Logger): P
   }
 }
 
-async function openStore({ database }: Config, logger: Logger): Promise<ChatStore> {
-  if (!database) return new MemoryChatStore();
-  const { url, keys } = database;
+async function openStorage(
+  { database: config }: Config,
+  logger: Logger,
+  releasers: (() => Promise<void>)[],
+): Promise<{ store: ChatStore; events: EventBus }> {
+  if (!config) {
+    const [store, events] = [new MemoryChatStore(), new MemoryEventBus()];
+    releasers.push(
+      () => store.close(),
+      () => events.close(),
+    );
+    return { store, events };
+  }
+  const { url, keys } = config;
   await migrate(url, logger).catch((error) => {
     throw new ConfigError(`DATABASE_URL: the database cannot be used: ${messageOf(error)}`, { cause: error });
   });
-  const connections = new Database(url, logger);
+  const database = new Database(url, logger);
   const keyring = new Keyring(keys);
-  try {
-    await takeKeyring(connections, keyring);
-    return new PostgresChatStore(connections, keyring);
-  } catch (error) {
-    await connections.close();
+  const store = new PostgresChatStore(database, keyring);
+  releasers.push(() => store.close());
+  await takeKeyring(database, keyring).catch((error) => {
     throw error instanceof KeyringError ? new ConfigError(`CREDENTIALS_KEYS: ${error.message}`) : error;
-  }
+  });
+  const events = await PostgresEventBus.open(url, database, logger);
+  releasers.push(() => events.close());
+  return { store, events };
 }
 
 async function readTls(files: Config['gateway']['tls']): Promise<SecureContext | undefined> {

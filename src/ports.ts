@@ -54,6 +54,11 @@ export interface EventBus {
   publish<K extends keyof Events>(kind: K, chatId: string, event: Events[K]): Promise<void>;
   /** Listening has begun when the call returns. A listener never throws. Returns what ends it. */
   subscribe<K extends keyof Events>(kind: K, chatId: string, listener: (event: Events[K]) => void): () => void;
+  /**
+   * Calls the listener whenever events may have been missed, and are heard again: what they told of has to be read from
+   * the store. Returns what ends it.
+   */
+  onMissed(listener: () => void): () => void;
   close(): Promise<void>;
 }
 

@@ -1,26 +1,21 @@
 import type { EventBus, Events } from '../ports.js';
-
-type Listener = (event: Events[keyof Events]) => void;
+import { Listeners } from './listeners.js';
 
 /** An EventBus inside one process: publish calls the listeners before it returns. */
 export class MemoryEventBus implements EventBus {
-  readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #listeners = new Listeners();
 
   async publish<K extends keyof Events>(kind: K, chatId: string, event: Events[K]): Promise<void> {
-    for (const listener of [...(this.#listeners.get(`${kind}:${chatId}`) ?? [])]) listener(event);
+    this.#listeners.tell(kind, chatId, event);
   }
 
   subscribe<K extends keyof Events>(kind: K, chatId: string, listener: (event: Events[K]) => void): () => void {
-    const topic = `${kind}:${chatId}`;
-    const listeners = this.#listeners.get(topic) ?? new Set<Listener>();
-    this.#listeners.set(topic, listeners);
-    // A Set holds a listener once; a wrapper of its own lets the same function listen twice.
-    const own: Listener = (event) => listener(event as Events[K]);
-    listeners.add(own);
-    return () => {
-      listeners.delete(own);
-      if (listeners.size === 0 && this.#listeners.get(topic) === listeners) this.#listeners.delete(topic);
-    };
+    return this.#listeners.add(kind, chatId, listener);
+  }
+
+  /** None is. */
+  onMissed(): () => void {
+    return () => {};
   }
 
   async close(): Promise<void> {

@@ -8,13 +8,12 @@ import {
   validateChat,
   validateClientId,
 } from '../domain/chat.js';
-import { ReplichatError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { type ContentInput, contentOf, type Message, type MessageContent, type Role } from '../domain/message.js';
 import { type Page, type PageArguments, pageRequest } from '../domain/pagination.js';
 import type { ChatStore, EventBus } from '../ports.js';
-import { Mailbox } from './mailbox.js';
 import type { ReplicaService } from './replicas.js';
+import { watchMessages } from './watch.js';
 
 export interface NewChat {
   name: string;
@@ -35,7 +34,6 @@ export interface NewMessage {
 }
 
 const DEFAULT_PAGE = 50;
-const UNREAD_MESSAGES = 1000;
 
 /** The rules of chats, their messages and their credentials. Every method throws NOT_FOUND for an unknown chat, as somebody else's is. */
 export class ChatService {
@@ -116,37 +114,12 @@ export class ChatService {
 
   /** Every message from now on, until the chat is deleted. Listening has begun when the call resolves. */
   async watchMessages(owner: string, chatId: string, signal: AbortSignal): Promise<AsyncIterableIterator<Message>> {
-    const mailbox = new Mailbox<Message>({
-      signal,
-      capacity: UNREAD_MESSAGES,
-      overflow: tooSlow,
-    });
-    mailbox.onClose(this.events.subscribe('message', chatId, (message) => mailbox.push(message)));
-    mailbox.onClose(
-      this.events.subscribe('removed', chatId, ({ chatDeleted }) => {
-        if (chatDeleted) mailbox.end();
-      }),
-    );
-    try {
-      await this.chat(owner, chatId);
-      return mailbox;
-    } catch (error) {
-      mailbox.end();
-      throw error;
-    }
+    return watchMessages(this.store, this.events, { owner, chatId, signal });
   }
 
   #missing(chatId: string): never {
     throw chatNotFound(chatId);
   }
-}
-
-function tooSlow(): ReplichatError {
-  return new ReplichatError(
-    'QUOTA_EXCEEDED',
-    `more than ${UNREAD_MESSAGES} messages were left unread; subscribe again, and read what was missed in Chat.messages`,
-    { quota: 'unread messages' },
-  );
 }
 
 export function newMessage(chatId: string, role: Role, content: MessageContent): Message {

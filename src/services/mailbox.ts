@@ -31,7 +31,7 @@ export class Mailbox<T> implements AsyncIterableIterator<T> {
     const last = this.#unread.at(-1);
     if (last !== undefined && this.options.replaces?.(event, last)) this.#unread.pop();
     this.#unread.push(event);
-    if (this.#unread.length > this.options.capacity) this.#fail(this.options.overflow());
+    if (this.#unread.length > this.options.capacity) this.fail(this.options.overflow());
     this.#wake();
   }
 
@@ -69,7 +69,9 @@ export class Mailbox<T> implements AsyncIterableIterator<T> {
     return this;
   }
 
-  #fail(error: Error): void {
+  /** What has been pushed is not read any more. */
+  fail(error: Error): void {
+    if (this.#ended) return;
     this.#unread.length = 0;
     this.#failure = error;
     this.#close();

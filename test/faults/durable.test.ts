@@ -67,6 +67,78 @@ describe('a server with DATABASE_URL', () => {
   });
 });
 
+describe('two servers on one database', () => {
+  const MESSAGES = 'subscription($id: ID!) { messageAdded(chatId: $id) { content { ... on TextContent { text } } } }';
+
+  test('tell their clients of what happens on either', async () => {
+    const [one, other] = [await startApp(env), await startApp(env)];
+    try {
+      const chatId = await one.createChat();
+      const heard: string[] = [];
+      const listening = listen(other, MESSAGES, chatId, heard);
+      const watching = other.watch(chatId);
+      await eventually('listening', async () => {
+        await post(one, chatId, 'early');
+        return heard.length > 0;
+      });
+      await post(one, chatId, 'from one');
+      await post(other, chatId, 'from the other');
+      await eventually('both', async () => heard.at(-1) === 'from the other');
+      expect(heard.slice(-2)).toEqual(['from one', 'from the other']);
+
+      await one.upload(chatId, DUMP);
+      const statuses = await watching;
+      expect(statuses.at(-1)).toMatchObject({ state: 'READY', percent: 100 });
+      expect(statuses.map(({ sequence }) => sequence)).toEqual(
+        statuses.map(({ sequence }) => sequence).sort((a, b) => a - b),
+      );
+      await one.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+      await listening;
+    } finally {
+      await one.app.close();
+      await other.app.close();
+    }
+  });
+
+  test('miss nothing of what happens while their database is restarted', async () => {
+    const [one, other] = [await startApp(env), await startApp(env)];
+    try {
+      const chatId = await one.createChat();
+      const heard: string[] = [];
+      const listening = listen(other, MESSAGES, chatId, heard);
+      const sent: string[] = [];
+      await eventually('listening', async () => {
+        sent.push(`early ${sent.length}`);
+        await post(one, chatId, sent.at(-1) as string);
+        return heard.length > 0;
+      });
+      const first = sent.indexOf(heard[0] as string);
+      for (let round = 0; round < 3; round += 1) {
+        await server.suspend('SIGQUIT');
+        await server.resume();
+        for (let index = 0; index < 150; index += 1) {
+          sent.push(`round ${round}, ${index}`);
+          await post(one, chatId, sent.at(-1) as string);
+        }
+      }
+      await eventually('the last', async () => heard.at(-1) === sent.at(-1));
+      expect(heard).toEqual(sent.slice(first));
+      await one.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+      await listening;
+    } finally {
+      await one.app.close();
+      await other.app.close();
+    }
+  });
+});
+
+/** Until the subscription ends. */
+async function listen(app: TestApp, subscription: string, id: string, heard: string[]): Promise<void> {
+  for await (const { data } of app.subscribe(subscription, { id })) {
+    heard.push((data as { messageAdded: { content: { text: string } } }).messageAdded.content.text);
+  }
+}
+
 /** `npm run faults` kills 100 times, with MESSAGE_KILLS=n so many. */
 const KILLS = Number(process.env.MESSAGE_KILLS ?? 3);
 const WRITERS = 4;
