@@ -13,11 +13,13 @@ export interface EventHandlers {
   /** Docker says "die", Podman "died". */
   exited(serverId: string): void;
   outOfMemory(serverId: string): void;
-  /** The stream of events was interrupted: whatever happened meanwhile was missed. */
-  resumed(): void;
+  paused(serverId: string): void;
+  /** The stream of events has begun, anew perhaps: whatever happened before was missed. */
+  begun(): void;
 }
 
 const RECONNECT_MS = 1_000;
+const EVENTS = ['oom', 'die', 'died', 'pause'];
 
 /** Watches the instance's containers until the signal is aborted, however often the Engine hangs up. */
 export async function watchEvents(
@@ -26,13 +28,13 @@ export async function watchEvents(
   handlers: EventHandlers,
   signal: AbortSignal,
 ): Promise<void> {
-  for (let first = true; !signal.aborted; first = false) {
+  while (!signal.aborted) {
     try {
       const events = await docker.getEvents({
-        filters: { type: ['container'], label: [`${LABEL.instance}=${instance}`], event: ['oom', 'die', 'died'] },
+        filters: { type: ['container'], label: [`${LABEL.instance}=${instance}`], event: EVENTS },
         abortSignal: signal,
       });
-      if (!first) handlers.resumed();
+      handlers.begun();
       await handle(events as Readable, handlers);
     } catch {
       // The Engine is gone or going; the loop looks for its return.
@@ -46,6 +48,7 @@ async function handle(events: Readable, handlers: EventHandlers): Promise<void> 
     const server = event.Actor?.Attributes?.[LABEL.server];
     if (!server) continue;
     if (event.Action === 'oom') handlers.outOfMemory(server);
+    if (event.Action === 'pause') handlers.paused(server);
     if (event.Action === 'die' || event.Action === 'died') handlers.exited(server);
   }
 }

@@ -17,6 +17,7 @@ const OPEN_TIMEOUT_MS = 15_000;
 /** A relay takes a tenth of a second: the administrator's, two of a restore and the first query's are there before. */
 const RELAYS_AHEAD = 4;
 const DRAIN_MS = 1_000;
+const PAUSE_MS = 2_000;
 const REMOVE_ATTEMPTS = 6;
 const LOG_LINES = 20;
 /** A session that is lost within this time after the kernel has killed a process was that process, or its neighbour. */
@@ -55,6 +56,8 @@ export class DockerServer implements ReplicaServer {
   readonly #streams = new Set<Duplex>();
   /** Where PostgreSQL is reached without the Engine, if it can be. */
   #folder: SocketFolder | undefined;
+  /** As far as the Engine has answered. */
+  #exists = false;
   readonly #gone = new AbortController();
   #resolveStopped!: (stop: ServerStop) => void;
   #stop: ServerStop | undefined;
@@ -87,6 +90,7 @@ export class DockerServer implements ReplicaServer {
       ...container,
       abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS),
     });
+    this.#exists = true;
     signal.throwIfAborted();
     await this.#container.start({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
     if (connect === 'auto') this.#folder = await this.#socketFolder();
@@ -158,13 +162,21 @@ export class DockerServer implements ReplicaServer {
     this.#outOfMemoryAt = Date.now();
   }
 
+  /** Docker pauses a container for a moment when it is committed, too. */
+  noticePause(): void {
+    setTimeout(() => void this.noticeExit(), PAUSE_MS).unref();
+  }
+
   /** Looks whether the container still runs. An Engine that does not answer has not said no. */
   async noticeExit(signal = AbortSignal.timeout(CALL_TIMEOUT_MS)): Promise<void> {
-    if (this.#gone.signal.aborted) return;
+    if (!this.#exists || this.#gone.signal.aborted) return;
     try {
       const { State } = await this.#container.inspect({ abortSignal: signal });
       // It ends because we are removing it, or has not begun.
-      if (this.#gone.signal.aborted || State.Running || State.Status === 'created') return;
+      if (this.#gone.signal.aborted || State.Status === 'created') return;
+      if (State.Paused)
+        this.#finish({ reason: 'EXITED', message: `the container ${this.id} was paused by somebody else` });
+      if (State.Running) return;
       this.#finish(
         State.OOMKilled || this.#ranOutOfMemory
           ? outOfMemory(this.#options.memoryBytes)

@@ -132,7 +132,8 @@ export class DockerEngine implements ReplicaEngine {
     const handlers = {
       exited: (id: string) => void this.#fleet.get(id)?.noticeExit(),
       outOfMemory: (id: string) => this.#fleet.get(id)?.noticeOutOfMemory(),
-      resumed: () => {
+      paused: (id: string) => this.#fleet.get(id)?.noticePause(),
+      begun: () => {
         for (const server of this.#fleet.all()) void server.noticeExit();
       },
     };
@@ -141,7 +142,9 @@ export class DockerEngine implements ReplicaEngine {
 
   async reap(): Promise<number> {
     let reaped = 0;
-    for (const container of await this.#containersOfThisHost()) {
+    const containers = await this.#containersOfThisHost();
+    this.#noticeExits(containers);
+    for (const container of containers) {
       if (!(await this.#isOrphan(container))) continue;
       const facts = { container: container.Names[0], labels: container.Labels };
       this.#options.logger.info(facts, 'removing an orphan');
@@ -154,6 +157,12 @@ export class DockerEngine implements ReplicaEngine {
     }
     await removeStalePresences();
     return reaped;
+  }
+
+  /** Also when the stream of events stands still without an end. */
+  #noticeExits(containers: readonly Dockerode.ContainerInfo[]): void {
+    const running = containers.filter(({ State }) => State === 'running').map(({ Labels }) => Labels[LABEL.server]);
+    for (const server of this.#fleet.all()) if (!running.includes(server.id)) void server.noticeExit();
   }
 
   async #containersOfThisHost(): Promise<Dockerode.ContainerInfo[]> {

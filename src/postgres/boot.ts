@@ -64,11 +64,11 @@ export function serverSettings(options: {
 
     fsync: 'off',
     full_page_writes: 'off',
-    synchronous_commit: 'off',
     wal_level: 'minimal',
     max_wal_senders: 0,
     max_wal_size: '512MB',
     // Until sealTenant.
+    synchronous_commit: 'off',
     autovacuum: 'off',
 
     timezone: 'UTC',

@@ -103,10 +103,13 @@ const CONFIGURATION = `
 /** Undoes what a dump may have done to lock its own role out, and takes back what only a restore may. */
 export async function sealTenant(admin: Admin, tenant: Tenant): Promise<TenantFacts> {
   const { client, major } = admin;
+  // What has been committed, by now and from now on, outlives a backend that is killed and the restart that follows.
+  await client.query('SET synchronous_commit = on');
   await repair(client, tenant);
   if (major >= 15) await client.query(`REVOKE ${SWITCH_TRIGGERS} FROM ${quote(tenant.user)}`);
-  // Switched off at boot, so as not to take the restore's place.
+  // Switched off at boot, so as not to take the restore's place and time.
   await client.query('ALTER SYSTEM SET autovacuum = on');
+  await client.query('ALTER SYSTEM SET synchronous_commit = on');
   await client.query('SELECT pg_reload_conf()');
   return describeTenant(admin, tenant);
 }

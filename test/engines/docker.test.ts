@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
@@ -331,6 +332,19 @@ describeReplicaEngine('the Docker engine by docker exec', {
       wire.mend();
       await other.close();
       await wire.close();
+    }
+  });
+
+  test('notices when it reaps what a stream of events that stands still has not told', async () => {
+    const getEvents = ({ abortSignal }: Dockerode.GetEventsOptions) => once(abortSignal as AbortSignal, 'abort');
+    const other = create(newId(), { docker: Object.assign(new Dockerode(), { getEvents }) });
+    try {
+      const server = await other.provision(request());
+      await docker.getContainer(server.id).kill();
+      await other.reap();
+      expect(await server.stopped).toMatchObject({ reason: 'EXITED' });
+    } finally {
+      await other.close();
     }
   });
 
