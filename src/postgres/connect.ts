@@ -20,7 +20,7 @@ export class AnswerTooLarge extends Error {
   override readonly name = 'AnswerTooLarge';
 
   constructor(bytes: number) {
-    super(`the answer is larger than ${bytes} bytes`);
+    super(`the answer is larger than ${Number((bytes / 2 ** 20).toFixed(2))} MiB`);
   }
 }
 

@@ -30,7 +30,10 @@ export interface StatementAnswer {
  * client. What may write is committed after its whole answer has arrived: when that is refused, nothing has changed.
  */
 export async function runStatement(client: PoolClient, sql: string, limits: StatementLimits): Promise<StatementAnswer> {
-  if (!limits.readOnly) await client.query(`SET statement_timeout = ${limits.timeoutMs}`);
+  if (!limits.readOnly) {
+    // The role may have been given another default.
+    await client.query(`SET default_transaction_read_only = off; SET statement_timeout = ${limits.timeoutMs}`);
+  }
   limitAnswers(client, limits.maxBytes);
   try {
     return await client.query(new Statement(sql, limits)).answer;

@@ -225,11 +225,15 @@ describe('a query', () => {
     await write("alter role app set intervalstyle = 'sql_standard'");
     await write('alter role app set extra_float_digits = -15');
     await write('alter role app set bytea_output = escape');
-    await reset();
-    await write("alter role app set datestyle = 'German'");
+    await write('alter role app set default_transaction_read_only = on');
+    // Sessions that begin with all of that.
+    await rows(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'replichat' and pid <> pg_backend_pid()",
+    );
     const sql = `select timestamp '2022-02-15 01:02:03', interval '1 day', 0.1::float8 + 0.2, '\\x41'::bytea`;
-    const [fresh] = await Promise.all(Array.from({ length: 8 }, () => rows(sql)));
-    expect(fresh).toEqual([['2022-02-15T01:02:03', 'P1D', 0.1 + 0.2, '\\x41']]);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => rows(sql)));
+    for (const answer of answers) expect(answer).toEqual([['2022-02-15T01:02:03', 'P1D', 0.1 + 0.2, '\\x41']]);
+    expect((await write('delete from t')).data.runQuery.rowCount).toBe(100);
     await reset();
   });
 
