@@ -88,6 +88,26 @@ export class ReplicaResolver {
     return queries.tables(owner, replica.chatId, search ?? null, signal) as unknown as Promise<Table[]>;
   }
 
+  @Spends('queries')
+  @FieldResolver(() => String, {
+    description:
+      'The same as text for a prompt, much like DDL: tables and views with columns, types, keys, enum values, comments and ' +
+      'estimates of rows. What is longer than `maxChars` loses detail, the least important tables first, and ends with ' +
+      'what was left out. Errors: REPLICA_NOT_READY, BAD_USER_INPUT.',
+  })
+  schemaText(
+    @Root() replica: domain.Replica,
+    @Arg('maxChars', () => Int, {
+      defaultValue: 16_000,
+      description: 'Characters at most, 1000 to 1000000; a token of a language model is about four.',
+    })
+    maxChars: number,
+    @Arg('search', () => String, { nullable: true, description: 'As in `tables`.' }) search: string | null,
+    @Ctx() { queries, owner, signal }: Context,
+  ): Promise<string> {
+    return queries.schemaText(owner, replica.chatId, { maxChars, search: search ?? null }, signal);
+  }
+
   @FieldResolver(() => Boolean, {
     description:
       'Whether it can be queried now. The state alone does not say it: while a newer dump is RESTORING, and when that has ' +

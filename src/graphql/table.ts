@@ -15,8 +15,20 @@ class Column {
   @Field(() => String, { nullable: true, description: 'Its default or generation expression.' })
   default!: string | null;
 
+  @Field({ description: 'Whether it is computed from other columns, by `default`.' })
+  generated!: boolean;
+
+  @Field({ description: 'Whether it is an identity column (GENERATED ... AS IDENTITY).' })
+  identity!: boolean;
+
   @Field({ description: 'Whether it is part of the primary key.' })
   primaryKey!: boolean;
+
+  @Field(() => [String], {
+    nullable: true,
+    description: 'The values of its enum in their order, also where it is an array or a domain of one; null otherwise.',
+  })
+  enumValues!: string[] | null;
 
   @Field(() => String, { nullable: true, description: 'Its comment (COMMENT ON COLUMN).' })
   comment!: string | null;
@@ -52,7 +64,8 @@ export class Table {
   kind!: string;
 
   @Field(() => GraphQLSafeInt, {
-    description: "Rows, by the planner's statistics; 0 for views and for tables that were never analysed.",
+    description:
+      "Rows, by the planner's statistics, of all partitions together; 0 for views and for tables never analysed.",
   })
   rowEstimate!: number;
 
@@ -62,8 +75,23 @@ export class Table {
   @Field(() => [Column], { description: 'Its columns in their order.' })
   columns!: Column[];
 
+  @Field(() => [String], { description: 'The columns of its primary key in their order; empty without one.' })
+  primaryKey!: string[];
+
+  @Field(() => [[String]], {
+    description:
+      'The columns of each other key (unique constraints and indexes), but for those on expressions or on parts of the rows.',
+  })
+  uniqueKeys!: string[][];
+
   @Field(() => [ForeignKey], { description: 'Its foreign keys by name.' })
   foreignKeys!: ForeignKey[];
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'What it is partitioned by, e.g. "RANGE (created_at)"; null when it is not.',
+  })
+  partitionKey!: string | null;
 
   @Field(() => String, { nullable: true, description: 'Its comment (COMMENT ON TABLE).' })
   comment!: string | null;

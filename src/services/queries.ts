@@ -1,6 +1,7 @@
 import { badInput } from '../domain/errors.js';
 import type { Message, Row } from '../domain/message.js';
 import { readTables, type Table } from '../postgres/catalog.js';
+import { schemaText } from '../postgres/schema-text.js';
 import { runStatement, type StatementAnswer } from '../postgres/statement.js';
 import { type ColumnType, ColumnTypes } from '../postgres/types.js';
 import { uniqueNames } from '../postgres/values.js';
@@ -34,6 +35,8 @@ const MOST_ROWS = 10_000;
 const LONGEST_TIMEOUT_MS = 600_000;
 const LONGEST_SQL = 1024 * 1024;
 const CATALOG_TIMEOUT_MS = 15_000;
+const LEAST_CHARS = 1_000;
+const MOST_CHARS = 1_000_000;
 
 /** Queries on a chat's replica. */
 export class QueryService {
@@ -85,6 +88,19 @@ export class QueryService {
     return this.replicas.read(owner, chatId, (replica) =>
       inSession(replica, CATALOG_TIMEOUT_MS, signal, (client) => readTables(client, search)),
     );
+  }
+
+  /** The same for a prompt. Throws BAD_USER_INPUT, too. */
+  async schemaText(
+    owner: string,
+    chatId: string,
+    { maxChars, search }: { maxChars: number; search: string | null },
+    signal: AbortSignal,
+  ): Promise<string> {
+    if (!(maxChars >= LEAST_CHARS && maxChars <= MOST_CHARS)) {
+      throw badInput('maxChars', `${maxChars} is out of range; give ${LEAST_CHARS} to ${MOST_CHARS}`);
+    }
+    return schemaText(await this.tables(owner, chatId, search, signal), maxChars);
   }
 }
 

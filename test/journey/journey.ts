@@ -101,6 +101,14 @@ export function describeJourney(engine: string, setting: Setting): void {
       const chatId = await app.createChat({ database: 'postgres', user: 'postgres' });
       expect(await app.replicate(chatId, dump)).toMatchObject({ state: 'READY', warnings: [] });
       expect(await app.rows(chatId, `select count(*) from public.${table}`)).toEqual([[count]]);
+      const { data } = await app.graphql(
+        'query($id: ID!) { chat(id: $id) { replica { all: schemaText(maxChars: 100000) few: schemaText(maxChars: 4000) } } }',
+        { id: chatId },
+      );
+      const { all, few } = data.chat.replica;
+      expect(all).toMatch(new RegExp(`^CREATE TABLE ${table} \\(\n( .*\n)+  PRIMARY KEY \\(`, 'm'));
+      expect(few.length).toBeLessThanOrEqual(4000);
+      expect(few).toContain(`CREATE TABLE ${table} (`);
       await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
     });
 
