@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Dirent } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,11 +11,15 @@ import pino from 'pino';
 import { type App, createApp } from '../src/app.js';
 import { loadConfig } from '../src/config.js';
 import { clientOf } from './support/app.js';
+import { KEYS, TestDatabase } from './support/database.js';
 import { dockerAvailable, testImage } from './support/docker.js';
+import { eventually } from './support/eventually.js';
 import { AUTH, claimsOf, SECRET, sign, tokenFor } from './support/tokens.js';
 
 /** Percent-encoding changes it, and so do JSON and SQL: it is looked for in each of these shapes. */
 const CANARY = 'c4nary/\'"@:%? \\ü';
+/** It is let in with any. */
+const DATABASE_PASSWORD = 'databasec4nary';
 const LIBRARY = new URL('../examples/library.sql', import.meta.url);
 
 describeSecrets('embedded', { REPLICA_ENGINE: 'embedded' });
@@ -34,20 +39,22 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
     /** Those of the source database, of the replica's role, and of its administrator. */
     const secrets = new Set<string>([CANARY]);
     const connect = pg.Client.prototype.connect;
-    /** What tokens are signed with, a good one, and bad ones. */
+    /** What tokens are signed with, a good one, and bad ones; of the server's own database. */
     const keys = new Set<string>([SECRET]);
+    let database: TestDatabase | undefined;
     let app: App;
     let client: ReturnType<typeof clientOf>;
     let chatId: string;
 
     beforeAll(async () => {
+      const kept = await durable();
       // The minted ones never leave the server but by this way.
       pg.Client.prototype.connect = function (this: pg.Client, ...given: unknown[]) {
-        secrets.add(this.password as string);
+        if (this.password !== DATABASE_PASSWORD) secrets.add(this.password as string);
         return Reflect.apply(connect, this, given);
       } as typeof connect;
       const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
-      app = await createApp(loadConfig({ ...env, ...AUTH }), logger);
+      app = await createApp(loadConfig({ ...env, ...AUTH, ...kept }), logger);
       app.httpServer.listen(0, '127.0.0.1');
       await once(app.httpServer, 'listening');
       await app.gateway?.listen();
@@ -61,7 +68,18 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
     afterAll(async () => {
       pg.Client.prototype.connect = connect;
       await app?.close();
+      await database?.remove();
     });
+
+    /** Once is enough: what keeps the chats knows no engine. */
+    async function durable(): Promise<Record<string, string>> {
+      if (docker) return {};
+      database = await TestDatabase.start();
+      const url = new URL(await database.createDatabase());
+      url.password = DATABASE_PASSWORD;
+      for (const key of [DATABASE_PASSWORD, KEYS, KEYS.slice(KEYS.indexOf(':') + 1)]) keys.add(key);
+      return { DATABASE_URL: url.href, CREDENTIALS_KEYS: KEYS };
+    }
 
     async function ask(query: string, variables: Record<string, unknown> = {}): Promise<string> {
       const answer = JSON.stringify(await client.graphql(query, variables));
@@ -213,7 +231,7 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
       const names = [...folders];
       const contents: string[] = [];
       for (const folder of folders.filter((name) => !name.endsWith('.sock') && !name.endsWith('-binaries'))) {
-        const entries = await readdir(join(tmpdir(), folder), { recursive: true, withFileTypes: true });
+        const entries = await entriesOf(join(tmpdir(), folder));
         for (const entry of entries) {
           const path = join(entry.parentPath, entry.name);
           names.push(path);
@@ -246,6 +264,17 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
       expect({ where, found: found.map((text) => text.slice(0, 2000)) }).toEqual({ where, found: [] });
     }
   });
+}
+
+/** PostgreSQL removes folders meanwhile, of a database that a reset has replaced. */
+async function entriesOf(folder: string): Promise<Dirent[]> {
+  let entries: Dirent[] = [];
+  await eventually('no folder goes while they are listed', async () => {
+    const listing = readdir(folder, { recursive: true, withFileTypes: true });
+    entries = await listing.catch(() => []);
+    return entries.length > 0;
+  });
+  return entries;
 }
 
 function input(changes: Record<string, unknown> = {}): Record<string, unknown> {

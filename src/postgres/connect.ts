@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import type pg from 'pg';
 import type { ReplicaServer } from '../ports.js';
+import { AnswerTooLarge, MOST_ANSWER_BYTES, WellFormed } from './well-formed.js';
 
 type Opener = Pick<ReplicaServer, 'open'>;
 type Callback = (error?: Error | null) => void;
@@ -9,20 +10,6 @@ type Callback = (error?: Error | null) => void;
 /** How long a server may take to hang up after we have said goodbye. */
 const LINGER_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 30_000;
-/**
- * Of an answer to one request. node-postgres makes a string of every field, throws where nobody catches it when that is
- * longer than V8 allows (512 MB), and gathers rows and notices in memory.
- */
-export const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
-
-/** What a session breaks with when the server answers more than it may. */
-export class AnswerTooLarge extends Error {
-  override readonly name = 'AnswerTooLarge';
-
-  constructor(bytes: number) {
-    super(`the answer is larger than ${Number((bytes / 2 ** 20).toFixed(2))} MiB`);
-  }
-}
 
 /** From now on, of an answer to one request in this session. */
 export function limitAnswers(client: pg.PoolClient, bytes: number): void {
@@ -57,7 +44,8 @@ export async function cancelQuery(server: Opener, session: pg.PoolClient): Promi
     request.writeInt32BE(field, 4 * index);
   });
   const stream = await server.open();
-  const closed = once(stream, 'close');
+  const tooLate = setTimeout(() => stream.destroy(), LINGER_MS);
+  const closed = once(stream, 'close').finally(() => clearTimeout(tooLate));
   stream.resume().end(request);
   await closed;
 }
@@ -66,6 +54,7 @@ export async function cancelQuery(server: Opener, session: pg.PoolClient): Promi
 class ReplicaSocket extends Duplex {
   mostAnswerBytes = MOST_ANSWER_BYTES;
   #inner: Duplex | undefined;
+  readonly #answers = new WellFormed();
   #answered = 0;
   #linger: NodeJS.Timeout | undefined;
 
@@ -107,13 +96,22 @@ class ReplicaSocket extends Duplex {
     inner.on('data', (chunk: Buffer) => {
       this.#answered += chunk.length;
       if (this.#answered > this.mostAnswerBytes) this.destroy(new AnswerTooLarge(this.mostAnswerBytes));
-      else if (!this.push(chunk)) inner.pause();
+      else this.#receive(chunk, inner);
     });
     inner.on('end', () => this.push(null));
     inner.on('close', () => {
       if (!inner.readableEnded) this.destroy();
     });
     this.emit('connect');
+  }
+
+  #receive(chunk: Buffer, inner: Duplex): void {
+    try {
+      const answers = this.#answers.take(chunk, this.mostAnswerBytes);
+      if (answers.length > 0 && !this.push(answers)) inner.pause();
+    } catch (error) {
+      this.destroy(error as Error);
+    }
   }
 
   override _read(): void {

@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { Connection, DatabaseError, FieldDef, PoolClient, Submittable } from 'pg';
 import { badInput } from '../domain/errors.js';
-import { limitAnswers, MOST_ANSWER_BYTES } from './connect.js';
+import { limitAnswers } from './connect.js';
+import { MOST_ANSWER_BYTES } from './well-formed.js';
 
 export interface StatementLimits {
   /** In a read-only transaction that is rolled back; otherwise in none of ours, as VACUUM wants none. */

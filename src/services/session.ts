@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseError, PoolClient } from 'pg';
 import { messageOf, ReplichatError } from '../domain/errors.js';
-import { AnswerTooLarge, cancelQuery } from '../postgres/connect.js';
+import { cancelQuery } from '../postgres/connect.js';
+import { AnswerTooLarge } from '../postgres/well-formed.js';
 import type { LiveReplica } from './running.js';
 
 /** How much later than PostgreSQL we notice that the time is up. */
