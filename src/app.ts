@@ -22,14 +22,16 @@ import { EXAMPLES } from './graphql/examples.js';
 import { Rates } from './graphql/rates.js';
 import { createSchema } from './graphql/schema.js';
 import { createGraphQLServer } from './graphql/server.js';
-import type { ChatStore, EventBus, ReplicaEngine } from './ports.js';
+import type { ChatStore, EventBus, Registry, ReplicaEngine } from './ports.js';
 import { ChatService } from './services/chats.js';
 import { QueryService } from './services/queries.js';
 import { ReplicaService } from './services/replicas.js';
 import { Keyring, KeyringError } from './stores/keyring.js';
 import { MemoryChatStore } from './stores/memory.js';
+import { MemoryRegistry } from './stores/memory-registry.js';
 import { PostgresChatStore } from './stores/postgres.js';
 import { takeKeyring } from './stores/postgres-keys.js';
+import { PostgresRegistry } from './stores/postgres-registry.js';
 
 export interface App {
   /** What the containers and folders of its replicas are labelled with; new at every start. */
@@ -56,12 +58,21 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
   try {
     const secureContext = await readTls(config.gateway.tls);
     const instance = newId();
-    const { store, events } = await openStorage(config, logger, releasers);
+    const { store, events, registry } = await openStorage(config, instance, logger, releasers);
     const { engine: chosen, why } = await chooseEngine(config, instance, logger);
     const { warm: servers } = config.replica;
     const engine = servers > 0 ? new WarmEngine(chosen, { servers, logger }) : chosen;
     releasers.push(() => engine.close());
-    const replicas = new ReplicaService(store, events, engine, limitsOf(config), () => gateway?.address, logger);
+    const replicas = new ReplicaService(
+      store,
+      events,
+      registry,
+      engine,
+      instance,
+      limitsOf(config),
+      () => gateway?.address,
+      logger,
+    );
     releasers.push(() => replicas.close());
     const chats = new ChatService(store, events, replicas, config);
     const queries = new QueryService(chats, replicas, config);
@@ -122,16 +133,17 @@ async function releaseAll(releasers: (() => Promise<void>)[], logger: Logger): P
 
 async function openStorage(
   { database: config }: Config,
+  instance: string,
   logger: Logger,
   releasers: (() => Promise<void>)[],
-): Promise<{ store: ChatStore; events: EventBus }> {
+): Promise<{ store: ChatStore; events: EventBus; registry: Registry }> {
   if (!config) {
     const [store, events] = [new MemoryChatStore(), new MemoryEventBus()];
     releasers.push(
       () => store.close(),
       () => events.close(),
     );
-    return { store, events };
+    return { store, events, registry: new MemoryRegistry() };
   }
   const { url, keys } = config;
   await migrate(url, logger).catch((error) => {
@@ -146,7 +158,7 @@ async function openStorage(
   });
   const events = await PostgresEventBus.open(url, database, logger);
   releasers.push(() => events.close());
-  return { store, events };
+  return { store, events, registry: new PostgresRegistry(database, instance) };
 }
 
 async function readTls(files: Config['gateway']['tls']): Promise<SecureContext | undefined> {

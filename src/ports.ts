@@ -34,12 +34,29 @@ export interface ChatStore {
   deleteReplica(owner: string, chatId: string): Promise<boolean>;
   /** Of the chat's replications, deleted ones included; 0 when there was none. */
   lastSequence(chatId: string): Promise<number>;
-  /** Those that are READY or on their way there, of whichever owner. */
-  liveReplicas(): Promise<Replica[]>;
   saveReplica(replica: Replica): Promise<boolean>;
   /** Nothing comes between the reading that `change` is given and the writing of what it returns. */
   updateReplica(chatId: string, change: (replica: Replica) => Replica): Promise<Replica | undefined>;
   close(): Promise<void>;
+}
+
+/** Who of the servers that share a store is busy with which chat. What a server had that is gone, another one takes over. */
+export interface Registry {
+  /** Says that this server lives and has claimed these chats, and no others. False when it was taken for gone. */
+  renew(held: readonly string[]): Promise<boolean>;
+  /** False while another server has it, or when there is no such chat. */
+  claim(chatId: string): Promise<boolean>;
+  release(chatId: string): Promise<void>;
+  /** Claims the chats with a replica in the making, or in use, that a server has left. */
+  takeOver(): Promise<Inheritance[]>;
+  /** Gives all of it free. */
+  close(): Promise<void>;
+}
+
+export interface Inheritance {
+  readonly chatId: string;
+  /** Nobody answers for the PostgreSQL server in use, if there is one. */
+  readonly isServerLeft: boolean;
 }
 
 export interface Events {
@@ -47,6 +64,8 @@ export interface Events {
   message: Message;
   /** The chat (deleted: true) or only its replica is gone. */
   removed: { chatDeleted: boolean };
+  /** Whoever is busy with the chat is asked to end a replication up to this one. */
+  stop: { sequence: number };
 }
 
 /** Tells every listener of a chat what happened, in the order in which it was published. */

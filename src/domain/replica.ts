@@ -66,11 +66,19 @@ export type ReplicationEvent =
   | { readonly type: 'cancelled'; readonly error: RestoreIssue }
   | { readonly type: 'expired' };
 
+/** Names a replica's server, and which of our servers answers for it. */
+export interface ServerReference {
+  readonly id: string;
+  readonly instance: string;
+}
+
 /** A chat's replica: the server in use, if there is one, and the latest replication. */
 export interface Replica {
   readonly chatId: string;
   readonly status: ReplicationStatus;
   readonly engine: string;
+  /** The PostgreSQL server in use. */
+  readonly server: ServerReference | null;
   readonly serverVersion: string | null;
   readonly sizeBytes: number | null;
   readonly createdAt: Date;
@@ -94,8 +102,6 @@ const MAY_FOLLOW: Record<ReplicaState, readonly ReplicaState[]> = {
 export function hasEnded(state: ReplicaState): boolean {
   return state === 'READY' || MAY_FOLLOW[state].length === 0;
 }
-
-export const LIVE_STATES: readonly ReplicaState[] = ['QUEUED', 'STARTING', 'RESTORING', 'READY'];
 
 /** The first snapshot of a replication that has been accepted; `lastSequence` is 0 for the first of its chat. */
 export function queued(chatId: string, lastSequence: number, at: Date): ReplicationStatus {

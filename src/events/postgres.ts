@@ -192,4 +192,5 @@ const DATES: Record<keyof Events, readonly string[]> = {
   replication: ['at', 'acceptedAt'],
   message: ['createdAt'],
   removed: [],
+  stop: [],
 };

@@ -113,8 +113,8 @@ export class ReplicaResolver {
       'Whether it can be queried now. The state alone does not say it: while a newer dump is RESTORING, and when that has ' +
       'FAILED, the earlier replica answers.',
   })
-  queryable(@Root() { chatId }: domain.Replica, @Ctx() { replicas }: Context): boolean {
-    return replicas.isQueryable(chatId);
+  queryable(@Root() { server }: domain.Replica): boolean {
+    return server !== null;
   }
 
   @Spends('uploads')

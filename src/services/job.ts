@@ -8,6 +8,11 @@ export class Job {
   readonly ended: Promise<void>;
   /** Replaced by the replication's server, and to be removed when that is READY. */
   replaced: RunningReplica | undefined;
+  /** What is left of it takes a moment: the chat may soon be busy with something else. */
+  isOver = false;
+  /** Of its first status; none comes before it is accepted. */
+  sequence = Number.POSITIVE_INFINITY;
+  stopListening = () => {};
   end!: () => void;
 
   constructor(
@@ -37,4 +42,12 @@ export function endedEarly({ issue }: ReplicationStopped): ReplichatError {
   return issue.code === 'INTERRUPTED'
     ? new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later')
     : new ReplichatError('CONFLICT', 'the upload was cancelled before it was accepted');
+}
+
+/** Somebody may wait for its end, also on another server. */
+export function busy(where = ''): ReplichatError {
+  return new ReplichatError(
+    'CONFLICT',
+    `a replication is already running for this chat${where}; wait for its end or cancel it with cancelReplication`,
+  );
 }

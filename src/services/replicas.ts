@@ -11,12 +11,16 @@ import {
   type ReplicationStatus,
   type RestoreIssue,
 } from '../domain/replica.js';
-import type { ChatStore, EventBus, ReplicaEngine } from '../ports.js';
+import type { ChatStore, EventBus, Inheritance, Registry, ReplicaEngine } from '../ports.js';
 import { diskIssue } from './disk.js';
 import { inspect } from './dump.js';
-import { CANCELLED, endedEarly, INTERRUPTED, Job } from './job.js';
+import { InUse } from './in-use.js';
+import { insist } from './insist.js';
+import { endedEarly, INTERRUPTED, type Job } from './job.js';
+import { Lease } from './lease.js';
+import { Places } from './places.js';
 import { type QuotaLimits, Quotas } from './quotas.js';
-import { type DumpUpload, Replication, type ReplicationStopped, type RestoredServer } from './replication.js';
+import { type DumpUpload, Replication, type RestoredServer } from './replication.js';
 import { type ClientSession, type LiveReplica, RunningReplica } from './running.js';
 import { watchReplication } from './watch.js';
 
@@ -43,7 +47,7 @@ export interface ClientAddress {
   readonly port: number;
 }
 
-/** What a replica of an earlier server ends with. */
+/** What the replica of a server ends with that is gone. */
 const ABANDONED: RestoreIssue = {
   code: 'INTERRUPTED',
   message: 'the server that ran the replica has ended',
@@ -55,8 +59,9 @@ const LONGEST_TTL_SECONDS = 365 * 86_400;
 
 /** The rules of replicas: one replication at a time per chat, an earlier replica in use until the new one is READY. */
 export class ReplicaService {
-  readonly #running = new Map<string, RunningReplica>();
-  readonly #jobs = new Map<string, Job>();
+  readonly #inUse: InUse;
+  readonly #lease: Lease;
+  readonly #places: Places;
   /** Replaced, and on their way to be removed. */
   readonly #retiring = new Set<Promise<void>>();
   readonly #quotas: Quotas;
@@ -66,29 +71,28 @@ export class ReplicaService {
   constructor(
     private readonly store: ChatStore,
     private readonly events: EventBus,
+    registry: Registry,
     private readonly engine: ReplicaEngine,
+    /** Names this server, as the registry does. */
+    private readonly instance: string,
     private readonly limits: ReplicaLimits,
     /** Undefined when clients cannot reach replicas. */
     private readonly clientAddress: () => ClientAddress | undefined,
     private readonly logger: Logger,
   ) {
     this.#quotas = new Quotas(limits.quotas);
+    this.#inUse = new InUse(store, events, (_chatId, running) => this.#retire(running));
+    const inherited = (inheritance: Inheritance) => this.#inherit(inheritance);
+    this.#lease = new Lease(registry, { inherited, lost: () => this.#endEverything() }, logger);
+    this.#places = new Places(store, events, this.#lease);
   }
 
-  /** Ends in the store, and removes, what earlier servers have left behind; the latter every 30 s. */
+  /** Removes what servers have left behind that are gone, now and every 30 s, and what has expired. */
   async start(): Promise<void> {
-    for (const { chatId } of await this.store.liveReplicas()) {
-      const end = (status: ReplicationStatus) => next(status, { type: 'failed', error: ABANDONED }, new Date());
-      await this.store.updateReplica(chatId, (replica) => ({ ...replica, status: end(replica.status) }));
-    }
-    const reap = () =>
-      this.engine.reap().then(
-        (count) => count > 0 && this.logger.info({ count }, 'removed replicas that have no owner'),
-        (error) => this.logger.warn(`replicas without owner could not be looked for: ${messageOf(error)}`),
-      );
-    await reap();
+    await this.#lease.start();
+    await this.#reap();
     this.#timers.push(
-      setInterval(reap, REAP_INTERVAL_MS),
+      setInterval(() => this.#reap(), REAP_INTERVAL_MS),
       setInterval(
         () => this.#expire().catch((error) => this.logger.error({ err: error }, 'expiry failed')),
         EXPIRY_INTERVAL_MS,
@@ -96,13 +100,38 @@ export class ReplicaService {
     );
   }
 
-  async replica(owner: string, chatId: string): Promise<Replica | undefined> {
-    return this.store.replica(owner, chatId);
+  async #reap(): Promise<void> {
+    try {
+      const count = await this.engine.reap();
+      if (count > 0) this.logger.info({ count }, 'removed replicas that have no owner');
+    } catch (error) {
+      this.logger.warn(`replicas without owner could not be looked for: ${messageOf(error)}`);
+    }
   }
 
-  /** Whether it can be used now, whatever the latest replication is at. */
-  isQueryable(chatId: string): boolean {
-    return this.#running.has(chatId);
+  /** Ends what a server has left that is gone: a replication under way, and the replica that it ran. */
+  async #inherit({ chatId, isServerLeft }: Inheritance): Promise<void> {
+    // Whoever is busy with it here has found it free.
+    if (this.#places.isTaken(chatId)) return;
+    const replica = await this.store.updateReplica(chatId, (stored) => ({
+      ...stored,
+      server: isServerLeft ? null : stored.server,
+      status: abandoned(stored.status, isServerLeft ? null : stored.server),
+    }));
+    if (replica) await this.events.publish('replication', chatId, replica.status);
+    this.logger.warn({ chatId }, 'ended what a server left behind that is gone');
+    await this.#lease.release(chatId);
+    await this.#reap();
+  }
+
+  /** Others have done so in the store. */
+  async #endEverything(): Promise<void> {
+    void this.#places.stopAll(INTERRUPTED);
+    await this.#inUse.look();
+  }
+
+  async replica(owner: string, chatId: string): Promise<Replica | undefined> {
+    return this.store.replica(owner, chatId);
   }
 
   /** A dump is likely to come soon. */
@@ -119,33 +148,14 @@ export class ReplicaService {
     let job: Job | undefined;
     try {
       const chat = await this.#chat(owner, chatId);
-      job = this.#reserve(chat);
+      if (this.#closed) throw endedEarly(INTERRUPTED);
+      job = await this.#places.reserve(chatId, () => this.#quotas.take(owner, chatId));
       return await this.#accept(job, chat, file, options);
     } catch (error) {
       file.destroy();
-      if (job) this.#leave(chatId, job);
+      if (job) await this.#places.leave(chatId, job);
       throw job?.controller.signal.aborted ? endedEarly(job.controller.signal.reason) : error;
     }
-  }
-
-  /** Takes the chat's only place for what it is busy with. */
-  #reserve({ id: chatId, owner }: Chat): Job {
-    if (this.#closed) throw endedEarly(INTERRUPTED);
-    if (this.#jobs.has(chatId)) {
-      throw new ReplichatError(
-        'CONFLICT',
-        'a replication is already running for this chat; wait for its end or cancel it with cancelReplication',
-      );
-    }
-    const job = new Job(this.#quotas.take(owner, chatId));
-    this.#jobs.set(chatId, job);
-    return job;
-  }
-
-  #leave(chatId: string, job: Job): void {
-    this.#jobs.delete(chatId);
-    job.givePlaceBack?.();
-    job.end();
   }
 
   async #accept(job: Job, chat: Chat, file: Readable, options: UploadOptions): Promise<Replica> {
@@ -166,6 +176,7 @@ export class ReplicaService {
       chatId,
       status,
       engine: this.engine.name,
+      server: previous?.server ?? null,
       serverVersion: previous?.serverVersion ?? null,
       sizeBytes: previous?.sizeBytes ?? null,
       createdAt: status.at,
@@ -175,6 +186,7 @@ export class ReplicaService {
     signal.throwIfAborted();
     if (!(await this.store.saveReplica(replica))) throw chatNotFound(chatId);
     signal.removeEventListener('abort', stopUpload);
+    job.sequence = status.sequence;
     this.#replicate(job, chat, upload, status, options);
     return replica;
   }
@@ -182,12 +194,12 @@ export class ReplicaService {
   /** In the background. From here on the status tells what becomes of it. */
   #replicate(job: Job, chat: Chat, upload: DumpUpload, status: ReplicationStatus, options: UploadOptions): void {
     const logger = this.logger.child({ chatId: chat.id });
-    const announce = (changed: ReplicationStatus) => this.#announce(chat.id, changed);
+    const announce = (changed: ReplicationStatus) => this.#announce(job, chat.id, changed);
     const replication = new Replication(status, job.controller, announce, logger);
     const { spoolBytes, maxUnpackedBytes, restoreTimeoutMs: timeoutMs } = this.limits;
     const diskBytes = this.limits.quotas.disk.bytes;
     const limits = { diskBytes, spoolBytes, maxUnpackedBytes, timeoutMs };
-    const keep = (restored: RestoredServer) => this.#keep(job, chat.id, restored, options.ttlSeconds);
+    const keep = (restored: RestoredServer) => this.#keep(job, replication.status, restored, options.ttlSeconds);
     logger.info('replication accepted');
     const run = async () => {
       await this.events.publish('replication', chat.id, status);
@@ -195,25 +207,32 @@ export class ReplicaService {
       if (job.replaced) this.#retire(job.replaced);
       const { state, error } = replication.status;
       logger.info({ state, code: error?.code }, 'replication ended');
-      // The server may have died between its last statement and the READY.
-      if (state === 'READY' && !this.#running.has(chat.id)) await this.#endReady(chat.id, STOPPED);
+      if (state === 'READY') await this.#endUnserved(chat.id);
     };
     run()
       .catch((error) => logger.error({ err: error }, 'a replication did not end as it should'))
-      .finally(() => {
-        this.#leave(chat.id, job);
+      .finally(async () => {
+        await this.#places.leave(chat.id, job);
         this.expectUpload();
       });
   }
 
-  async #announce(chatId: string, status: ReplicationStatus): Promise<void> {
-    await this.store.updateReplica(chatId, (replica) => ({ ...replica, status }));
-    await this.events.publish('replication', chatId, status);
+  async #announce(job: Job, chatId: string, status: ReplicationStatus): Promise<void> {
+    if (hasEnded(status.state)) job.isOver = true;
+    const save = () =>
+      this.store.updateReplica(chatId, (stored) =>
+        isUnderWay(stored.status, status) ? { ...stored, status } : stored,
+      );
+    const replica = await insist(save);
+    // Others have taken this server for gone.
+    if (replica && replica.status !== status) job.controller.abort(INTERRUPTED);
+    else await this.events.publish('replication', chatId, status);
   }
 
   /** The swap: from here on queries go to the new server, and the earlier one goes. */
-  async #keep(job: Job, chatId: string, restored: RestoredServer, ttlSeconds: number | null): Promise<void> {
+  async #keep(job: Job, status: ReplicationStatus, restored: RestoredServer, ttlSeconds: number | null): Promise<void> {
     const { server, tenant, facts } = restored;
+    const { chatId } = status;
     const diskBytes = this.limits.quotas.disk.bytes;
     const running = new RunningReplica(server, tenant, {
       ttlSeconds: ttlSeconds ?? this.limits.ttlSeconds,
@@ -223,11 +242,14 @@ export class ReplicaService {
       logger: this.logger,
     });
     const { lastUsedAt, expiresAt } = running;
-    const kept = await this.store.updateReplica(chatId, (replica) => ({ ...replica, ...facts, lastUsedAt, expiresAt }));
+    const reference = { id: server.id, instance: this.instance };
+    const kept = await this.store.updateReplica(chatId, (stored) =>
+      isUnderWay(stored.status, status) ? { ...stored, ...facts, server: reference, lastUsedAt, expiresAt } : stored,
+    );
     if (!kept) throw chatNotFound(chatId);
-    job.replaced = this.#running.get(chatId);
+    if (kept.server !== reference) throw INTERRUPTED;
+    job.replaced = this.#inUse.put(chatId, running);
     job.givePlaceBack = undefined;
-    this.#running.set(chatId, running);
     server.stopped
       .then((stop) => this.#serverStopped(chatId, running, { code: stop.reason, message: stop.message }))
       .catch((error) => this.logger.error({ err: error, chatId }, 'the end of a replica could not be told'));
@@ -242,18 +264,25 @@ export class ReplicaService {
   }
 
   async #serverStopped(chatId: string, running: RunningReplica, issue: RestoreIssue): Promise<void> {
-    if (this.#running.get(chatId) !== running) return;
-    this.#running.delete(chatId);
+    if (!this.#inUse.take(chatId, running)) return;
     this.logger.warn({ chatId, code: issue.code }, `a replica stopped: ${issue.message}`);
-    await this.#endReady(chatId, { type: 'failed', error: issue });
+    await this.#endUse(chatId, running, { type: 'failed', error: issue });
     await running.dispose(issue.message);
   }
 
-  /** A running replica that ends is no longer READY; what a newer replication says of itself stays. */
-  async #endReady(chatId: string, event: ReplicationEvent): Promise<void> {
-    const end = (status: ReplicationStatus) => (status.state === 'READY' ? next(status, event, new Date()) : status);
-    const replica = await this.store.updateReplica(chatId, (replica) => ({ ...replica, status: end(replica.status) }));
+  /** Its server is in use no more. */
+  async #endUse(chatId: string, { server }: RunningReplica, event: ReplicationEvent): Promise<void> {
+    const ended = (stored: Replica) => ({ ...stored, server: null, status: endOfUse(stored.status, event) });
+    const end = (stored: Replica) => (stored.server?.id === server.id ? ended(stored) : stored);
+    const replica = await insist(() => this.store.updateReplica(chatId, end));
     if (replica) await this.events.publish('replication', chatId, replica.status);
+  }
+
+  /** The server may have stopped between the last statement and the READY. */
+  async #endUnserved(chatId: string): Promise<void> {
+    const end = (stored: Replica) => (stored.server ? stored : { ...stored, status: endOfUse(stored.status, STOPPED) });
+    const replica = await this.store.updateReplica(chatId, end);
+    if (replica && replica.status.state !== 'READY') await this.events.publish('replication', chatId, replica.status);
   }
 
   /** Gives the replica to `work`, which only reads. Throws REPLICA_NOT_READY or NOT_FOUND. */
@@ -278,7 +307,7 @@ export class ReplicaService {
 
   async #use<T>(owner: string, chatId: string, work: (running: RunningReplica) => Promise<T>): Promise<T> {
     await this.#chat(owner, chatId);
-    const running = this.#running.get(chatId);
+    const running = this.#inUse.get(chatId);
     if (!running) throw await this.#notReady(owner, chatId);
     try {
       return await work(running);
@@ -288,9 +317,11 @@ export class ReplicaService {
   }
 
   async #noteUse(chatId: string, running: RunningReplica): Promise<void> {
-    if (this.#running.get(chatId) !== running) return;
+    if (this.#inUse.get(chatId) !== running) return;
     const { lastUsedAt, expiresAt } = running;
-    await this.store.updateReplica(chatId, (replica) => ({ ...replica, lastUsedAt, expiresAt }));
+    await this.store.updateReplica(chatId, (stored) =>
+      stored.server?.id === running.server.id ? { ...stored, lastUsedAt, expiresAt } : stored,
+    );
   }
 
   async #chat(owner: string, chatId: string): Promise<Chat> {
@@ -300,7 +331,12 @@ export class ReplicaService {
   }
 
   async #notReady(owner: string, chatId: string): Promise<ReplichatError> {
-    const state = (await this.store.replica(owner, chatId))?.status.state ?? null;
+    const replica = await this.store.replica(owner, chatId);
+    const state = replica?.status.state ?? null;
+    if (replica?.server) {
+      const message = 'the replica runs on another server, and only that one can reach it; ask there';
+      return new ReplichatError('REPLICA_NOT_READY', message, { state });
+    }
     const running = state !== null && !hasEnded(state);
     return new ReplichatError(
       'REPLICA_NOT_READY',
@@ -314,7 +350,7 @@ export class ReplicaService {
   /** For PostgreSQL clients: whose user name leads through the gateway. Throws NOT_FOUND or REPLICA_NOT_READY. */
   async credentials(owner: string, chatId: string): Promise<Credentials> {
     const { dbms } = await this.#chat(owner, chatId);
-    const running = this.#running.get(chatId);
+    const running = this.#inUse.get(chatId);
     if (!running) throw await this.#notReady(owner, chatId);
     const address = this.clientAddress();
     if (!address) {
@@ -338,7 +374,7 @@ export class ReplicaService {
   /** Ends the replication under way, if any; an earlier READY replica stays in use. Throws NOT_FOUND. */
   async cancel(owner: string, chatId: string): Promise<Replica> {
     await this.#chat(owner, chatId);
-    await this.#stopJob(chatId, CANCELLED);
+    await this.#places.cancel(chatId);
     return this.#stored(owner, chatId);
   }
 
@@ -347,12 +383,6 @@ export class ReplicaService {
     if (replica) return replica;
     await this.#chat(owner, chatId);
     throw new ReplichatError('NOT_FOUND', 'this chat has no replica; upload a dump with uploadReplica');
-  }
-
-  async #stopJob(chatId: string, reason: ReplicationStopped): Promise<void> {
-    const job = this.#jobs.get(chatId);
-    job?.controller.abort(reason);
-    await job?.ended;
   }
 
   /** Back to the state right after the restore; open queries and sessions are ended. Throws REPLICA_NOT_READY or NOT_FOUND. */
@@ -380,26 +410,27 @@ export class ReplicaService {
   }
 
   async #dropAnd(chatId: string, work: () => Promise<void>): Promise<void> {
-    while (this.#jobs.has(chatId)) await this.#stopJob(chatId, CANCELLED);
-    const job = new Job();
-    this.#jobs.set(chatId, job);
+    const job = await this.#places.clear(chatId);
     try {
-      const running = this.#running.get(chatId);
-      this.#running.delete(chatId);
+      const running = this.#inUse.get(chatId);
+      if (running) this.#inUse.take(chatId, running);
+      await work().catch((error) => {
+        if (running) this.#inUse.put(chatId, running);
+        throw error;
+      });
       await running?.dispose('the replica was deleted');
-      await work();
     } finally {
-      this.#leave(chatId, job);
+      await this.#places.leave(chatId, job);
     }
   }
 
   async #expire(): Promise<void> {
     const now = new Date();
-    for (const [chatId, running] of this.#running) {
+    for (const [chatId, running] of this.#inUse.all()) {
       if (running.noticeSessions()) await this.#noteUse(chatId, running);
       if (!running.hasExpired(now)) continue;
-      this.#running.delete(chatId);
-      await this.#endReady(chatId, { type: 'expired' });
+      this.#inUse.take(chatId, running);
+      await this.#endUse(chatId, running, { type: 'expired' });
       await running.dispose('the replica has expired; upload the dump again');
       this.logger.info({ chatId }, 'replica expired');
     }
@@ -409,10 +440,20 @@ export class ReplicaService {
   async close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#timers) clearInterval(timer);
-    await Promise.all([...this.#jobs.keys()].map((chatId) => this.#stopJob(chatId, INTERRUPTED)));
-    const running = [...this.#running.values()];
-    this.#running.clear();
-    await Promise.all([...this.#retiring, ...running.map((replica) => replica.dispose('the server is shutting down'))]);
+    await this.#places.stopAll(INTERRUPTED);
+    await Promise.all([
+      ...this.#retiring,
+      ...this.#inUse.all().map(([chatId, running]) => this.#shutDown(chatId, running)),
+    ]);
+    await this.#lease.close();
+  }
+
+  async #shutDown(chatId: string, running: RunningReplica): Promise<void> {
+    this.#inUse.take(chatId, running);
+    await this.#endUse(chatId, running, { type: 'failed', error: ABANDONED }).catch((error) =>
+      this.logger.warn(`the end of a replica could not be saved: ${messageOf(error)}`),
+    );
+    await running.dispose('the server is shutting down');
   }
 }
 
@@ -420,3 +461,19 @@ const STOPPED: ReplicationEvent = {
   type: 'failed',
   error: { code: 'SERVER_STOPPED', message: 'the replica stopped as soon as it was restored; upload the dump again' },
 };
+
+/** The status of what is left by a server that is gone: a replication under way is over, and so is what it served. */
+function abandoned(status: ReplicationStatus, server: Replica['server']): ReplicationStatus {
+  const isOver = status.state === 'READY' ? server === null : !hasEnded(status.state);
+  return isOver ? next(status, { type: 'failed', error: ABANDONED }, new Date()) : status;
+}
+
+/** What is used no more is no longer READY; what a newer replication says of itself stays. */
+function endOfUse(status: ReplicationStatus, event: ReplicationEvent): ReplicationStatus {
+  return status.state === 'READY' ? next(status, event, new Date()) : status;
+}
+
+/** Whether the stored one is of the same replication, which has not ended. */
+function isUnderWay(stored: ReplicationStatus, { acceptedAt }: ReplicationStatus): boolean {
+  return stored.acceptedAt.getTime() === acceptedAt.getTime() && !hasEnded(stored.state);
+}

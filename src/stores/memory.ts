@@ -1,7 +1,7 @@
 import type { Chat, ChatChanges } from '../domain/chat.js';
 import type { Message } from '../domain/message.js';
 import type { Page, PageRequest } from '../domain/pagination.js';
-import { LIVE_STATES, type Replica } from '../domain/replica.js';
+import type { Replica } from '../domain/replica.js';
 import type { ChatStore } from '../ports.js';
 
 interface Positioned<T> {
@@ -118,12 +118,6 @@ export class MemoryChatStore implements ChatStore {
   async lastSequence(chatId: string): Promise<number> {
     const entry = this.#chats.get(chatId);
     return entry?.replica?.status.sequence ?? entry?.lastSequence ?? 0;
-  }
-
-  async liveReplicas(): Promise<Replica[]> {
-    return [...this.#chats.values()].flatMap(({ replica }) =>
-      replica && LIVE_STATES.includes(replica.status.state) ? replica : [],
-    );
   }
 
   async saveReplica(replica: Replica): Promise<boolean> {

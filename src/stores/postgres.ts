@@ -2,13 +2,13 @@ import { type Database, isUniqueViolation, type Session } from '../database/data
 import type { Chat, ChatChanges } from '../domain/chat.js';
 import type { Message } from '../domain/message.js';
 import type { Page, PageRequest } from '../domain/pagination.js';
-import { LIVE_STATES, type Replica } from '../domain/replica.js';
+import type { Replica } from '../domain/replica.js';
 import type { ChatStore } from '../ports.js';
 import type { Keyring } from './keyring.js';
 
 const CHAT = 'id, owner, name, host, port, "user", database, dbms, environment, created_at AS "createdAt"';
 const MESSAGE = 'id, chat_id AS "chatId", role, content, created_at AS "createdAt"';
-const REPLICA = `replica.chat_id AS "chatId", status, engine, server_version AS "serverVersion",
+const REPLICA = `replica.chat_id AS "chatId", status, engine, server_id, instance, server_version AS "serverVersion",
   size_bytes AS "sizeBytes", replica.created_at AS "createdAt", last_used_at AS "lastUsedAt", expires_at AS "expiresAt"`;
 
 const SOURCE_PASSWORD = 'source';
@@ -203,7 +203,7 @@ export class PostgresChatStore implements ChatStore {
   }
 
   async replica(owner: string, chatId: string): Promise<Replica | undefined> {
-    const { rows } = await this.database.query<Replica & Row>(
+    const { rows } = await this.database.query<ReplicaRow>(
       `SELECT ${REPLICA} FROM replichat.replica JOIN replichat.chat ON chat.id = chat_id
        WHERE chat_id = $2 AND owner = $1`,
       [owner, chatId],
@@ -232,20 +232,15 @@ export class PostgresChatStore implements ChatStore {
     return rows[0]?.sequence ?? 0;
   }
 
-  async liveReplicas(): Promise<Replica[]> {
-    const { rows } = await this.database.query<Replica & Row>(
-      `SELECT ${REPLICA} FROM replichat.replica WHERE status ->> 'state' = ANY ($1)`,
-      [LIVE_STATES],
-    );
-    return rows.map(replicaOf);
-  }
-
   async saveReplica(replica: Replica): Promise<boolean> {
     const { rowCount } = await this.database.query(
-      `INSERT INTO replichat.replica SELECT id, $2, $3, $4, $5, $6, $7, $8 FROM replichat.chat WHERE id = $1
+      `INSERT INTO replichat.replica
+       (chat_id, status, engine, server_version, size_bytes, created_at, last_used_at, expires_at, server_id, instance)
+       SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM replichat.chat WHERE id = $1
        ON CONFLICT (chat_id) DO UPDATE SET status = excluded.status, engine = excluded.engine,
        server_version = excluded.server_version, size_bytes = excluded.size_bytes, created_at = excluded.created_at,
-       last_used_at = excluded.last_used_at, expires_at = excluded.expires_at`,
+       last_used_at = excluded.last_used_at, expires_at = excluded.expires_at,
+       server_id = excluded.server_id, instance = excluded.instance`,
       valuesOf(replica),
     );
     return rowCount === 1;
@@ -253,7 +248,7 @@ export class PostgresChatStore implements ChatStore {
 
   async updateReplica(chatId: string, change: (replica: Replica) => Replica): Promise<Replica | undefined> {
     return this.database.transaction(async (session) => {
-      const { rows } = await session.query<Replica & Row>(
+      const { rows } = await session.query<ReplicaRow>(
         `SELECT ${REPLICA} FROM replichat.replica WHERE chat_id = $1 FOR UPDATE`,
         [chatId],
       );
@@ -261,7 +256,7 @@ export class PostgresChatStore implements ChatStore {
       const changed = change(replicaOf(rows[0]));
       await session.query(
         `UPDATE replichat.replica SET status = $2, engine = $3, server_version = $4, size_bytes = $5, created_at = $6,
-         last_used_at = $7, expires_at = $8 WHERE chat_id = $1`,
+         last_used_at = $7, expires_at = $8, server_id = $9, instance = $10 WHERE chat_id = $1`,
         valuesOf(changed),
       );
       return changed;
@@ -297,13 +292,22 @@ function itemsOf<T extends object>(rows: readonly Positioned<T>[]): Page<T>['ite
   return rows.map(({ position, ...node }) => ({ position, node: node as unknown as T }));
 }
 
-function valuesOf({ chatId, status, engine, serverVersion, sizeBytes, ...times }: Replica): unknown[] {
+interface ReplicaRow extends Omit<Replica, 'server'>, Row {
+  readonly server_id: string | null;
+  readonly instance: string;
+}
+
+function valuesOf({ chatId, status, engine, server, serverVersion, sizeBytes, ...times }: Replica): unknown[] {
   const { createdAt, lastUsedAt, expiresAt } = times;
-  return [chatId, JSON.stringify(status), engine, serverVersion, sizeBytes, createdAt, lastUsedAt, expiresAt];
+  const facts = [JSON.stringify(status), engine, serverVersion, sizeBytes, createdAt, lastUsedAt, expiresAt];
+  return [chatId, ...facts, server?.id, server?.instance];
 }
 
 /** JSON has no dates. */
-function replicaOf(row: Replica): Replica {
-  const { status } = row;
-  return { ...row, status: { ...status, at: new Date(status.at), acceptedAt: new Date(status.acceptedAt) } };
+function replicaOf({ server_id: id, instance, status, ...row }: ReplicaRow): Replica {
+  return {
+    ...(row as unknown as Omit<Replica, 'server' | 'status'>),
+    server: id === null ? null : { id, instance },
+    status: { ...status, at: new Date(status.at), acceptedAt: new Date(status.acceptedAt) },
+  };
 }

@@ -76,6 +76,7 @@ describe('two servers on one database', () => {
       const chatId = await one.createChat();
       const heard: string[] = [];
       const listening = listen(other, MESSAGES, chatId, heard);
+      listening.catch(() => {});
       const watching = other.watch(chatId);
       await eventually('listening', async () => {
         await post(one, chatId, 'early');
@@ -106,6 +107,8 @@ describe('two servers on one database', () => {
       const chatId = await one.createChat();
       const heard: string[] = [];
       const listening = listen(other, MESSAGES, chatId, heard);
+      // Whatever fails before it is waited for says so itself.
+      listening.catch(() => {});
       const sent: string[] = [];
       await eventually('listening', async () => {
         sent.push(`early ${sent.length}`);
@@ -118,7 +121,7 @@ describe('two servers on one database', () => {
         await server.resume();
         for (let index = 0; index < 150; index += 1) {
           sent.push(`round ${round}, ${index}`);
-          await post(one, chatId, sent.at(-1) as string);
+          await postSurely(one, chatId, sent.at(-1) as string);
         }
       }
       await eventually('the last', async () => heard.at(-1) === sent.at(-1));
@@ -212,6 +215,16 @@ async function allMessages({ graphql }: Pick<TestApp, 'graphql'>, id: string): P
     if (!pageInfo.hasNextPage) return found;
     after = pageInfo.endCursor;
   }
+}
+
+/** A connection that has just broken says so to one caller. */
+async function postSurely(app: TestApp, chatId: string, text: string): Promise<void> {
+  await eventually(`${text} is posted`, () =>
+    post(app, chatId, text, text).then(
+      () => true,
+      () => false,
+    ),
+  );
 }
 
 async function post(

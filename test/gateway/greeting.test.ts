@@ -18,6 +18,7 @@ import { MemoryEventBus } from '../../src/events/memory.js';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.js';
 import { ReplicaService } from '../../src/services/replicas.js';
 import { MemoryChatStore } from '../../src/stores/memory.js';
+import { MemoryRegistry } from '../../src/stores/memory-registry.js';
 import { eventually } from '../support/eventually.js';
 import { RawClient } from '../support/postgres-clients.js';
 
@@ -45,7 +46,16 @@ beforeAll(async () => {
     maxUnpackedBytes: 1,
     ttlSeconds: null,
   };
-  replicas = new ReplicaService(new MemoryChatStore(), new MemoryEventBus(), engine, limits, () => undefined, logger);
+  replicas = new ReplicaService(
+    new MemoryChatStore(),
+    new MemoryEventBus(),
+    new MemoryRegistry(),
+    engine,
+    newId(),
+    limits,
+    () => undefined,
+    logger,
+  );
   folder = await mkdtemp(join(tmpdir(), 'tls-'));
   tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
