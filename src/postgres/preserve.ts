@@ -20,9 +20,8 @@ export async function preserveTenant(server: ReplicaServer, tenant: Tenant): Pro
     const { client } = admin;
     if (await exists(admin, PRISTINE)) return;
     await endSessions(admin, tenant);
-    const flags = 'IS_TEMPLATE true ALLOW_CONNECTIONS false';
-    const strategy = await copying(admin, tenant.database);
-    await client.query(`CREATE DATABASE ${GROWING} TEMPLATE ${quote(tenant.database)} ${flags} ${strategy}`);
+    const options = `ALLOW_CONNECTIONS false ${await copying(admin, tenant.database)}`;
+    await client.query(`CREATE DATABASE ${GROWING} TEMPLATE ${quote(tenant.database)} ${options}`);
     await copyProperties(admin, tenant.database, GROWING);
     await client.query(`ALTER DATABASE ${GROWING} RENAME TO ${PRISTINE}`);
   });
@@ -47,6 +46,8 @@ export async function resetTenant(server: ReplicaServer, tenant: Tenant): Promis
 
 async function replace({ client }: Admin, tenant: Tenant): Promise<void> {
   const database = quote(tenant.database);
+  // What its owner has made a template could not be dropped.
+  await client.query(`ALTER DATABASE ${database} IS_TEMPLATE false`);
   await client.query(`ALTER DATABASE ${database} RENAME TO ${USED}`);
   await client.query(`ALTER DATABASE ${PRISTINE} RENAME TO ${database}`);
   await client.query(`ALTER DATABASE ${database} OWNER TO ${quote(tenant.user)}`);
@@ -65,11 +66,9 @@ async function endSessions({ client }: Admin, tenant: Tenant): Promise<void> {
 
 /** What a reset has left, and what an attempt that broke off has. It takes longer than the reset. */
 export async function dropLeftovers(server: ReplicaServer): Promise<void> {
-  await asAdmin(server, async (admin) => {
+  await asAdmin(server, async ({ client }) => {
     for (const name of [GROWING, USED]) {
-      if (!(await exists(admin, name))) continue;
-      await admin.client.query(`ALTER DATABASE ${name} IS_TEMPLATE false`);
-      await admin.client.query(`DROP DATABASE ${name} WITH (FORCE)`);
+      await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     }
   });
 }

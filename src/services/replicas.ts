@@ -266,8 +266,16 @@ export class ReplicaService {
   async #serverStopped(chatId: string, running: RunningReplica, issue: RestoreIssue): Promise<void> {
     if (!this.#inUse.take(chatId, running)) return;
     this.logger.warn({ chatId, code: issue.code }, `a replica stopped: ${issue.message}`);
-    await this.#endUse(chatId, running, { type: 'failed', error: issue });
-    await running.dispose(issue.message);
+    await this.#end(chatId, running, { type: 'failed', error: issue }, issue.message);
+  }
+
+  /** Its server goes, even when that cannot be told. */
+  async #end(chatId: string, running: RunningReplica, event: ReplicationEvent, why: string): Promise<void> {
+    try {
+      await this.#endUse(chatId, running, event);
+    } finally {
+      await running.dispose(why);
+    }
   }
 
   /** Its server is in use no more. */
@@ -426,14 +434,13 @@ export class ReplicaService {
 
   async #expire(): Promise<void> {
     const now = new Date();
-    for (const [chatId, running] of this.#inUse.all()) {
+    const check = async (chatId: string, running: RunningReplica) => {
       if (running.noticeSessions()) await this.#noteUse(chatId, running);
-      if (!running.hasExpired(now)) continue;
-      this.#inUse.take(chatId, running);
-      await this.#endUse(chatId, running, { type: 'expired' });
-      await running.dispose('the replica has expired; upload the dump again');
+      if (!running.hasExpired(now) || !this.#inUse.take(chatId, running)) return;
       this.logger.info({ chatId }, 'replica expired');
-    }
+      await this.#end(chatId, running, { type: 'expired' }, 'the replica has expired; upload the dump again');
+    };
+    await Promise.all([...this.#inUse.all()].map(([chatId, running]) => check(chatId, running)));
   }
 
   /** Ends every replication as INTERRUPTED and removes every replica: what runs here does not outlive the server. */

@@ -249,6 +249,17 @@ function describeWarm(name: string, { create, serversOf, kill }: Setting): void 
 
   const imageOf = async ({ id }: ReplicaServer) => (await docker.getContainer(id).inspect()).Config.Image;
 
+  test('take less than 60 MB of memory each', async () => {
+    const { warm } = poolOf(createDocker(newId(), { memoryBytes: 2 ** 30 }));
+    const { id } = await warm.provision(request({ chatId: undefined }));
+    const { memory_stats } = await docker.getContainer(id).stats({ stream: false, 'one-shot': true });
+    const { usage, stats } = memory_stats as { usage: number; stats: Record<string, number> };
+    // As `docker stats` counts: without the files that the kernel forgets when it needs the room. In cgroup v1 and v2.
+    const used = usage - (stats.total_inactive_file ?? stats.inactive_file ?? 0);
+    expect(used).toBeGreaterThan(10e6);
+    expect(used).toBeLessThan(60e6);
+  });
+
   test('are of the version that was asked for last', async () => {
     const { warm, started } = poolOf(createDocker(newId(), { image: `${repo}:{major}` }));
     warm.expectUse();

@@ -153,6 +153,21 @@ describe('resetReplica', () => {
     expect(await app.rows(chatId, 'select count(*) from t')).toEqual([[100]]);
   });
 
+  test('is not kept from its way by what a broken attempt has left', async () => {
+    const chatId = await newReplica();
+    for (const sql of [
+      'create database replichat_growing',
+      'create database replichat_used',
+      // As a DROP DATABASE leaves it that has failed half way, on a full disk, say.
+      "update pg_database set datconnlimit = -2 where datname = 'replichat_used'",
+    ]) {
+      await administer(chatId, sql);
+    }
+    await write(chatId, 'delete from t');
+    expect((await reset(chatId)).errors).toBeUndefined();
+    expect(await app.rows(chatId, 'select count(*) from t')).toEqual([[100]]);
+  });
+
   test('says what became of a replica that dies meanwhile, and so does its state', async () => {
     const chatId = await newReplica();
     await write(chatId, 'delete from t');
