@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import type { Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import express from 'express';
 import type { Logger } from 'pino';
 import { SoleOwnerAuthenticator } from './auth/sole-owner.js';
 import { TokenAuthenticator } from './auth/tokens.js';
@@ -32,6 +33,10 @@ import { MemoryRegistry } from './stores/memory-registry.js';
 import { PostgresChatStore } from './stores/postgres.js';
 import { takeKeyring } from './stores/postgres-keys.js';
 import { PostgresRegistry } from './stores/postgres-registry.js';
+import { MeasuredEventBus } from './telemetry/measured-events.js';
+import { Metrics } from './telemetry/metrics.js';
+import { ReadinessCheck } from './telemetry/readiness.js';
+import { createMetricsPage, createReadyz } from './telemetry/routes.js';
 
 export interface App {
   /** What the containers and folders of its replicas are labelled with; new at every start. */
@@ -40,6 +45,8 @@ export interface App {
   readonly httpServer: Server;
   /** For PostgreSQL clients, not listening yet; undefined when GATEWAY_PORT is off. */
   readonly gateway: Gateway | undefined;
+  /** For /metrics on METRICS_PORT, not listening yet; undefined without that. */
+  readonly metricsServer: Server | undefined;
   readonly engine: ReplicaEngine;
   /** Why it is this engine, in words. */
   readonly engineChoice: string;
@@ -58,11 +65,13 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
   try {
     const secureContext = await readTls(config.gateway.tls);
     const instance = newId();
-    const { store, events, registry } = await openStorage(config, instance, logger, releasers);
+    const { store, events: bus, registry } = await openStorage(config, instance, logger, releasers);
     const { engine: chosen, why } = await chooseEngine(config, instance, logger);
     const { warm: servers } = config.replica;
     const engine = servers > 0 ? new WarmEngine(chosen, { servers, logger }) : chosen;
     releasers.push(() => engine.close());
+    const metrics = new Metrics(() => (engine instanceof WarmEngine ? engine.ready : 0));
+    const events = new MeasuredEventBus(bus, metrics);
     const replicas = new ReplicaService(
       store,
       events,
@@ -81,6 +90,11 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
 
     // Who needs no token has the server to himself.
     const rates = new Rates(config.auth ? config.rates : {});
+    const parts = { store: () => store.chat(SOLE_OWNER, 'readyz'), engine: () => engine.check() };
+    const pages = [createConsole(), createReadyz(new ReadinessCheck(parts, logger))];
+    // Whoever has no token is not told what others do.
+    if (!config.auth && config.metricsPort === undefined) pages.push(createMetricsPage(metrics));
+    const metricsServer = config.metricsPort === undefined ? undefined : createServer(createMetricsPage(metrics));
     const auditor = logger.child({}, { level: 'info' });
     const { httpServer, close: closeServer } = await createGraphQLServer({
       schema: await createSchema(),
@@ -110,15 +124,17 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       maxConnections: config.maxConnections,
       health: () => ({ engine: engine.name }),
       examples: EXAMPLES,
-      routes: createConsole(),
+      onOperation: (report) => metrics.countOperation(report),
+      routes: express().use(...pages),
     });
     // Before the server closes its sockets, so that whoever watches a replication is told how it ended.
+    if (metricsServer) releasers.push(() => closeServerOf(metricsServer));
     releasers.push(
       closeServer,
       () => replicas.close(),
       async () => gateway?.close(),
     );
-    return { instance, httpServer, gateway, engine, engineChoice: why, close };
+    return { instance, httpServer, gateway, metricsServer, engine, engineChoice: why, close };
   } catch (error) {
     await close();
     throw error;
@@ -129,6 +145,12 @@ async function releaseAll(releasers: (() => Promise<void>)[], logger: Logger): P
   for (const release of releasers.reverse()) {
     await release().catch((error) => logger.error({ err: error }, 'something could not be closed'));
   }
+}
+
+/** Whoever scrapes keeps his connection. */
+async function closeServerOf(server: Server): Promise<void> {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
 }
 
 async function openStorage(

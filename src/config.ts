@@ -4,6 +4,9 @@ import { VARIABLES, type Values, type Variable } from './config/variables.js';
 
 export interface Config {
   readonly port: number;
+  /** Undefined for none of its own. */
+  readonly metricsPort: number | undefined;
+  readonly shutdownMs: number;
   readonly host: string;
   /** Undefined for a server of one user, who needs no token. */
   readonly auth: AuthConfig | undefined;
@@ -89,6 +92,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   ) as Values;
   return Object.freeze({
     port: values.PORT,
+    metricsPort: values.METRICS_PORT,
+    shutdownMs: values.SHUTDOWN_TIMEOUT * 1000,
     host: hostOf(values),
     auth: authOf(values),
     database: databaseOf(values),

@@ -14,9 +14,6 @@ ${describeVariables()}
 DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH are read as by Docker's own client.
 `;
 
-/** A second signal, or this long after the first, ends the process whatever is still open. */
-const SHUTDOWN_MS = 20_000;
-
 async function main(): Promise<void> {
   if (process.argv.includes('--help')) {
     process.stdout.write(HELP);
@@ -29,19 +26,27 @@ async function main(): Promise<void> {
     app.httpServer.listen(config.port, config.host);
     await once(app.httpServer, 'listening');
     await app.gateway?.listen();
+    if (app.metricsServer) {
+      app.metricsServer.listen(config.metricsPort, config.host);
+      await once(app.metricsServer, 'listening');
+    }
   } catch (error) {
     await app.close();
     throw error;
   }
-  closeOnSignals(app, logger);
+  closeOnSignals(app, config, logger);
   if (isExposed(app, config)) logger.warn('whoever reaches this server owns it: there is no authentication');
   process.stdout.write(banner(app, config));
 }
 
-function closeOnSignals(app: App, logger: pino.Logger): void {
+/** A second signal ends the process whatever is still open. */
+function closeOnSignals(app: App, { shutdownMs }: Config, logger: pino.Logger): void {
   const close = async (signal: NodeJS.Signals) => {
     for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, () => process.exit(1));
-    setTimeout(() => process.exit(1), SHUTDOWN_MS).unref();
+    setTimeout(() => {
+      logger.error('the shutdown took longer than SHUTDOWN_TIMEOUT; what is left is removed by the next server');
+      process.exit(1);
+    }, shutdownMs).unref();
     logger.info({ signal }, 'shutting down');
     await app.close();
     logger.info('everything is closed');
@@ -74,13 +79,20 @@ function banner(app: App, config: Config): string {
   Console       ${url}/
   GraphiQL      ${url}/graphiql
   API           ${url}/graphql  (WebSocket on the same path)
-  Health        ${url}/healthz
+  Health        ${url}/healthz, ${url}/readyz
+  Metrics       ${metricsOf(app, config, url)}
   PostgreSQL    ${psql}
   Replicas      engine ${app.engine.name}: ${app.engineChoice}
                 ${wrapped(app.engine.description)}
   Access        ${access}
 ${isExposed(app, config) ? EXPOSED : ''}
 `;
+}
+
+function metricsOf({ metricsServer }: App, { auth }: Config, url: string): string {
+  if (!metricsServer) return auth ? 'off, without METRICS_PORT' : `${url}/metrics`;
+  const { address, port } = metricsServer.address() as AddressInfo;
+  return `port ${port} of ${address}, /metrics`;
 }
 
 function wrapped(text: string): string {

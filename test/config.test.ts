@@ -8,6 +8,8 @@ const GiB = 1024 ** 3;
 
 const DEFAULTS: Config = {
   port: 4000,
+  metricsPort: undefined,
+  shutdownMs: 20_000,
   host: '127.0.0.1',
   auth: undefined,
   database: undefined,
@@ -99,6 +101,8 @@ describe('the configuration', () => {
     ['PORT', '0', 0, (config) => config.port],
     ['PORT', ' 8080 ', 8080, (config) => config.port],
     ['PORT', '65535', 65_535, (config) => config.port],
+    ['METRICS_PORT', '9464', 9464, (config) => config.metricsPort],
+    ['SHUTDOWN_TIMEOUT', '5s', 5_000, (config) => config.shutdownMs],
     ['HOST', '::1', '::1', (config) => config.host],
     ['HOST', 'localhost', 'localhost', (config) => config.host],
     ['HOST', '127.1.2.3', '127.1.2.3', (config) => config.host],
@@ -194,6 +198,7 @@ describe('the configuration', () => {
     ['RESTORE_TIMEOUT', '0', TIMEOUT],
     ['RESTORE_TIMEOUT', '25d', TIMEOUT],
     ['UPLOAD_IDLE_TIMEOUT', '0', TIMEOUT],
+    ['METRICS_PORT', 'on', 'is no TCP port; give one from 0 to 65535, where 0 takes a free one'],
     ['RATE_CHATS', '10', RATE],
     ['RATE_CHATS', '0/1h', RATE],
     ['RATE_CHATS', '10/0', RATE],

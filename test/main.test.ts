@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Build, buildServer, ServerProcess } from './support/server-process.js';
@@ -39,6 +40,18 @@ describe('a server that others can reach', () => {
     expect(output).toContain('Access        by tokens of https://id.example');
     expect(output).not.toMatch(/warning|"level":40/i);
   });
+});
+
+test('a shutdown takes no longer than SHUTDOWN_TIMEOUT, whatever is still open', async () => {
+  const server = await ServerProcess.start(build, { ...QUICK, SHUTDOWN_TIMEOUT: '1s' });
+  const client = connect(server.client.port, '127.0.0.1').on('error', () => {});
+  client.write(
+    'POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+  );
+  await once(client, 'connect');
+  await fetch(`http://127.0.0.1:${server.client.port}/healthz`);
+  await server.shutDown();
+  expect(server.output.join('\n')).toContain('the shutdown took longer than SHUTDOWN_TIMEOUT');
 });
 
 test('a server of one user says where the console is, first, and that it is one user', async () => {

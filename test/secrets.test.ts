@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Dirent } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,15 +13,18 @@ import pino from 'pino';
 import { type App, createApp } from '../src/app.js';
 import { loadConfig } from '../src/config.js';
 import { clientOf } from './support/app.js';
-import { KEYS, TestDatabase } from './support/database.js';
+import { TestDatabase } from './support/database.js';
 import { dockerAvailable, testImage } from './support/docker.js';
 import { eventually } from './support/eventually.js';
-import { AUTH, claimsOf, SECRET, sign, tokenFor } from './support/tokens.js';
+import { AUTH, claimsOf, sign } from './support/tokens.js';
 
 /** Percent-encoding changes it, and so do JSON and SQL: it is looked for in each of these shapes. */
 const CANARY = 'c4nary/\'"@:%? \\ü';
 /** It is let in with any. */
 const DATABASE_PASSWORD = 'databasec4nary';
+/** Of this run alone: the environment of every process of the machine is looked through for them. */
+const SECRET = randomBytes(32).toString('base64url');
+const KEY = randomBytes(32).toString('base64');
 const LIBRARY = new URL('../examples/library.sql', import.meta.url);
 
 describeSecrets('embedded', { REPLICA_ENGINE: 'embedded' });
@@ -54,11 +59,14 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
         return Reflect.apply(connect, this, given);
       } as typeof connect;
       const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
-      app = await createApp(loadConfig({ ...env, ...AUTH, ...kept }), logger);
+      app = await createApp(
+        loadConfig({ ...env, ...AUTH, AUTH_JWT_SECRET: SECRET, ...kept, METRICS_PORT: '0' }),
+        logger,
+      );
       app.httpServer.listen(0, '127.0.0.1');
       await once(app.httpServer, 'listening');
       await app.gateway?.listen();
-      const token = await tokenFor('ada');
+      const token = await sign(claimsOf('ada'), SECRET);
       keys.add(token);
       client = clientOf((app.httpServer.address() as AddressInfo).port, token);
       chatId = await client.createChat({ password: CANARY });
@@ -77,8 +85,8 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
       database = await TestDatabase.start();
       const url = new URL(await database.createDatabase());
       url.password = DATABASE_PASSWORD;
-      for (const key of [DATABASE_PASSWORD, KEYS, KEYS.slice(KEYS.indexOf(':') + 1)]) keys.add(key);
-      return { DATABASE_URL: url.href, CREDENTIALS_KEYS: KEYS };
+      for (const key of [DATABASE_PASSWORD, KEY]) keys.add(key);
+      return { DATABASE_URL: url.href, CREDENTIALS_KEYS: `k1:${KEY}` };
     }
 
     async function ask(query: string, variables: Record<string, unknown> = {}): Promise<string> {
@@ -196,7 +204,11 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
     }
 
     test('is not told in what is said of a token', async () => {
-      for (const token of [await tokenFor('ada', -60), await sign(claimsOf('ada'), CANARY.repeat(3)), SECRET]) {
+      for (const token of [
+        await sign(claimsOf('ada', -60), SECRET),
+        await sign(claimsOf('ada'), CANARY.repeat(3)),
+        SECRET,
+      ]) {
         keys.add(token);
         const stranger = clientOf(client.port, token);
         const answer = JSON.stringify(await stranger.graphql('{ chats { totalCount } }'));
@@ -207,6 +219,14 @@ function describeSecrets(engine: string, env: Record<string, string>, docker?: D
           .catch(String);
         expectNoSecret('a refusal', [answer, String(closed)]);
       }
+    });
+
+    test('is in no metric', async () => {
+      const server = app.metricsServer as Server;
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      const metrics = await (await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`)).text();
+      expect(metrics).toContain('replichat_replicas{state="READY"} 1');
+      expectNoSecret('the metrics', [metrics]);
     });
 
     test('is in no line of the log', () => {

@@ -84,6 +84,13 @@ export const list = z.string().transform((text) =>
     .filter((item) => item !== ''),
 );
 
+export const metricsPort = z
+  .string()
+  .transform((text) => (text === '' ? undefined : Number(text)))
+  .refine((port) => port === undefined || (Number.isInteger(port) && port >= 0 && port <= 65_535), {
+    error: 'is no TCP port; give one from 0 to 65535, where 0 takes a free one',
+  });
+
 export interface Rate {
   readonly count: number;
   readonly seconds: number;

@@ -10,6 +10,7 @@ import {
   jwksUrl,
   list,
   memory,
+  metricsPort,
   oneOf,
   rate,
   size,
@@ -36,6 +37,16 @@ function secret<T>(schema: z.ZodType<T>, description: string) {
 /** Every variable of the environment that is read; DOCKER_HOST and its like are Docker's own. */
 export const VARIABLES = {
   PORT: variable('4000', integer(0, 65535), 'TCP port to listen on; 0 takes a free one'),
+  METRICS_PORT: variable(
+    '',
+    metricsPort,
+    'TCP port for /metrics; without it they are on PORT, with authentication nowhere',
+  ),
+  SHUTDOWN_TIMEOUT: variable(
+    '20s',
+    timeout,
+    'how long a shutdown may take; then the process ends, whatever is still open',
+  ),
   HOST: variable(
     '127.0.0.1',
     z.string().min(1, 'is empty'),

@@ -67,6 +67,11 @@ export class WarmEngine implements ReplicaEngine {
     await this.engine.close();
   }
 
+  /** How many servers wait for a chat. */
+  get ready(): number {
+    return [...this.#warm].filter(({ isReady }) => isReady).length;
+  }
+
   expectUse(): void {
     clearTimeout(this.#idle);
     if (this.#closed) return;

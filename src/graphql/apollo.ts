@@ -8,6 +8,7 @@ import { ApolloServerPluginDrainHttpServer } from '@apollo/server/plugin/drainHt
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from 'pino';
 import { presentError } from './errors.js';
+import type { OperationReport } from './operation-report.js';
 import { costError, documentRules, type QueryLimits } from './query-limits.js';
 import type { RequestScopes } from './request-scope.js';
 
@@ -20,9 +21,17 @@ export interface ApolloOptions {
   httpServer: Server;
   scopes: RequestScopes;
   logger: Logger;
+  onOperation: (report: OperationReport) => void;
 }
 
-export function createApollo({ schema, queryLimits, httpServer, scopes, logger }: ApolloOptions): ApolloServer {
+export function createApollo({
+  schema,
+  queryLimits,
+  httpServer,
+  scopes,
+  logger,
+  onOperation,
+}: ApolloOptions): ApolloServer {
   return new ApolloServer({
     schema,
     logger,
@@ -40,6 +49,7 @@ export function createApollo({ schema, queryLimits, httpServer, scopes, logger }
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),
       operations(scopes, queryLimits),
+      reporting(onOperation),
       statusOfRequestErrors,
     ],
   });
@@ -57,6 +67,22 @@ function operations(scopes: RequestScopes, { cost }: QueryLimits): ApolloServerP
         if (tooMuch) throw tooMuch;
       },
     }),
+  };
+}
+
+function reporting(report: (report: OperationReport) => void): ApolloServerPlugin {
+  return {
+    requestDidStart: async () => {
+      const startedAt = performance.now();
+      return {
+        willSendResponse: async ({ operation, operationName, response: { body } }) => {
+          const failed = body.kind === 'single' && body.singleResult.errors !== undefined;
+          const seconds = (performance.now() - startedAt) / 1000;
+          const name = operationName ?? undefined;
+          report({ transport: 'http', type: operation?.operation, name, failed, seconds });
+        },
+      };
+    },
   };
 }
 

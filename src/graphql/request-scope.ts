@@ -31,5 +31,5 @@ export function logRequests(scopes: RequestScopes, logger: Logger): RequestHandl
 
 /** Probes and assets, which would bury the rest. */
 function isChatter(path: string): boolean {
-  return path === '/healthz' || path.startsWith('/graphiql/');
+  return ['/healthz', '/readyz', '/metrics'].includes(path) || path.startsWith('/graphiql/');
 }

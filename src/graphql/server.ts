@@ -13,6 +13,7 @@ import { handleErrors, refuse } from './error-responses.js';
 import { bodyTooLarge } from './errors.js';
 import { createGraphiQL, type Example } from './graphiql.js';
 import { isAllowedHost, isAllowedOrigin } from './http-guards.js';
+import type { OperationReport } from './operation-report.js';
 import type { QueryLimits } from './query-limits.js';
 import { logRequests, type RequestScope } from './request-scope.js';
 import { receiveUploads } from './uploads.js';
@@ -46,6 +47,8 @@ export interface GraphQLServerOptions {
   health: () => object;
   /** The first tabs of GraphiQL. */
   examples?: readonly Example[];
+  /** Called for every operation that has ended. */
+  onOperation?: (report: OperationReport) => void;
   /** What else the server serves, after the routes of its own. */
   routes?: RequestHandler;
 }
@@ -68,13 +71,13 @@ export interface GraphQLServer {
 
 /** GraphQL over HTTP and WebSocket on /graphql, GraphiQL on /graphiql, and /healthz. */
 export async function createGraphQLServer(options: GraphQLServerOptions): Promise<GraphQLServer> {
-  const { schema, logger, queryLimits } = options;
+  const { schema, logger, queryLimits, onOperation = () => {} } = options;
   const scopes = new AsyncLocalStorage<RequestScope>();
   const app = express();
   // An upload may take hours: every body has a deadline of its own (body-deadline.ts, upload-stream.ts).
   const httpServer = createServer({ requestTimeout: 0 }, app).on('checkContinue', app);
   httpServer.maxConnections = options.maxConnections;
-  const apollo = createApollo({ schema, queryLimits, httpServer, scopes, logger });
+  const apollo = createApollo({ schema, queryLimits, httpServer, scopes, logger, onOperation });
   await apollo.start();
 
   app.disable('x-powered-by').disable('etag');
@@ -96,7 +99,7 @@ export async function createGraphQLServer(options: GraphQLServerOptions): Promis
   app.use((request, response) => refuse(response, 404, 'NOT_FOUND', `There is nothing at ${request.path}.`));
   app.use(handleErrors(logger, options.maxBodyBytes));
 
-  const webSockets = serveWebSockets(httpServer, options);
+  const webSockets = serveWebSockets(httpServer, { ...options, onOperation });
   const close = async () => {
     await webSockets.close();
     await apollo.stop();

@@ -4,6 +4,7 @@ import {
   GraphQLError,
   type GraphQLFormattedError,
   type GraphQLSchema,
+  getOperationAST,
   parse,
   specifiedRules,
   type ValidationRule,
@@ -14,6 +15,7 @@ import type { Logger } from 'pino';
 import { ReplichatError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { presentError } from './errors.js';
+import type { OperationReport } from './operation-report.js';
 import { costError, documentRules, type QueryLimits } from './query-limits.js';
 import { Tally } from './tally.js';
 
@@ -28,6 +30,7 @@ export interface OperationOptions {
     readonly operationsPerUser: number;
   };
   readonly logger: Logger;
+  readonly onOperation: (report: OperationReport) => void;
 }
 
 /** What all sockets have in common. */
@@ -49,6 +52,8 @@ interface Operation {
   readonly abort: AbortController;
   /** It counts among its user's until then. */
   readonly leave: () => void;
+  type: string | undefined;
+  failed: boolean;
 }
 
 /** The operations of one socket. */
@@ -62,7 +67,8 @@ export class SocketOperations {
   prepare(id: string, payload: SubscribePayload, owner: string): ExecutionArgs | readonly GraphQLError[] {
     const { schema, context, queryLimits, socketLimits } = this.rules.options;
     const leave = this.rules.running.enter(owner);
-    const { requestId, abort } = this.#begin(id, payload, leave);
+    const operation = this.#begin(id, payload, leave);
+    const { requestId, abort } = operation;
     if (!leave) return [tooMany('user', socketLimits.operationsPerUser, 'MAX_OPERATIONS_PER_USER')];
     if (this.#operations.size > socketLimits.operations)
       return [tooMany('connection', socketLimits.operations, 'MAX_SOCKET_OPERATIONS')];
@@ -71,6 +77,7 @@ export class SocketOperations {
       const document = parse(query, { maxTokens: queryLimits.tokens });
       const errors = validate(schema, document, this.rules.validation);
       if (errors.length > 0) return errors;
+      operation.type = getOperationAST(document, operationName)?.operation;
       const tooMuch = costError({ schema, document, operationName, variables }, queryLimits.cost);
       if (tooMuch) return [tooMuch];
       const contextValue = context({ requestId, signal: abort.signal, owner });
@@ -82,7 +89,8 @@ export class SocketOperations {
 
   #begin(id: string, payload: SubscribePayload, leave: () => void = () => {}): Operation {
     const abort = new AbortController();
-    const operation = { id, requestId: newId(), startedAt: performance.now(), abort, leave };
+    const startedAt = performance.now();
+    const operation = { id, requestId: newId(), startedAt, abort, leave, type: undefined, failed: false };
     this.#operations.set(payload, operation);
     return operation;
   }
@@ -107,7 +115,9 @@ export class SocketOperations {
 
   present(payload: SubscribePayload, errors: readonly GraphQLError[]): readonly GraphQLFormattedError[] {
     const { logger, queryLimits } = this.rules.options;
-    const requestId = this.#operations.get(payload)?.requestId ?? newId();
+    const operation = this.#operations.get(payload);
+    if (operation) operation.failed = true;
+    const requestId = operation?.requestId ?? newId();
     return errors.map((error) => presentError(error, logger, requestId, queryLimits.hints));
   }
 
@@ -117,11 +127,13 @@ export class SocketOperations {
     this.#operations.delete(payload);
     operation.leave();
     operation.abort.abort();
-    const { requestId, startedAt } = operation;
-    const ms = Math.round(performance.now() - startedAt);
+    const { requestId, startedAt, type, failed } = operation;
+    const ms = performance.now() - startedAt;
     const { operationName } = payload;
-    this.rules.options.logger.info(
-      { requestId, method: 'WS', path: '/graphql', operationName: operationName ?? undefined, ms },
+    const { logger, onOperation } = this.rules.options;
+    onOperation({ transport: 'websocket', type, name: operationName ?? undefined, failed, seconds: ms / 1000 });
+    logger.info(
+      { requestId, method: 'WS', path: '/graphql', operationName: operationName ?? undefined, ms: Math.round(ms) },
       'request',
     );
   }
