@@ -1,9 +1,9 @@
+import './ui/base.css';
 import { ApolloProvider } from '@apollo/client/react';
 import { createRoot } from 'react-dom/client';
 import { createApolloClient } from './api/client.js';
 import { App } from './shell/App.js';
 import { applyTheme } from './shell/theme.js';
-import './ui/base.css';
 
 applyTheme();
 createRoot(document.getElementById('console') as HTMLElement).render(

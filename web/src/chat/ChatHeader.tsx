@@ -31,7 +31,7 @@ export function ChatHeader({ chat, view }: { chat: Chat; view: string }) {
         {VIEWS.map(([name, label]) => (
           <Link
             key={name}
-            className={name}
+            data-view={name}
             href={name === 'conversation' ? `/chats/${chat.id}` : `/chats/${chat.id}/${name}`}
             aria-current={view === name ? 'page' : undefined}
           >

@@ -1,11 +1,13 @@
 import { useQuery } from '@apollo/client/react';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
+import { useLocation } from 'wouter';
 import type { ChatQuery } from '../api/generated/graphql.js';
 import { problemOf } from '../api/problem.js';
 import { useOnReconnect, useOnReturn } from '../api/refresh.js';
 import { Composer } from '../conversation/Composer.js';
 import { Conversation } from '../conversation/Conversation.js';
 import { useDraft } from '../conversation/use-draft.js';
+import { DiagramView } from '../database/DiagramView.js';
 import { TableList } from '../database/TableList.js';
 import { DropTarget } from '../replica/DropTarget.js';
 import { ReplicaPanel } from '../replica/ReplicaPanel.js';
@@ -21,6 +23,7 @@ export type Chat = NonNullable<ChatQuery['chat']>;
 export function ChatPage({ chatId, view = 'conversation' }: { chatId: string; view?: string }) {
   const { data, error, refetch } = useQuery(ChatDocument, { variables: { id: chatId } });
   useReplication(chatId);
+  useTitle(data?.chat?.name);
   useOnReconnect(refetch);
   useOnReturn(refetch);
   if (!data) return <main className="chat">{error && <ProblemNotice problem={problemOf(error)} />}</main>;
@@ -31,8 +34,10 @@ export function ChatPage({ chatId, view = 'conversation' }: { chatId: string; vi
 function LivingChat({ chat, view }: { chat: Chat; view: string }) {
   const [draft, setDraft] = useDraft(chat.id);
   const [focusRequests, setFocusRequests] = useState(0);
+  const [, navigate] = useLocation();
   const ask = (sql: string) => {
     setDraft({ kind: 'SQL', text: sql });
+    if (view !== 'conversation') navigate(`/chats/${chat.id}`);
     setFocusRequests((count) => count + 1);
   };
   return (
@@ -41,8 +46,14 @@ function LivingChat({ chat, view }: { chat: Chat; view: string }) {
         <ChatHeader chat={chat} view={view} />
         <main>
           <ReplicationCard chat={chat} />
-          <Conversation chat={chat} onEdit={ask} />
-          <Composer chat={chat} draft={draft} onDraft={setDraft} focusRequests={focusRequests} />
+          {view === 'diagram' ? (
+            <DiagramView chat={chat} />
+          ) : (
+            <>
+              <Conversation chat={chat} onEdit={ask} />
+              <Composer chat={chat} draft={draft} onDraft={setDraft} focusRequests={focusRequests} />
+            </>
+          )}
         </main>
         <aside aria-label="Database">
           <ReplicaPanel chat={chat} />
@@ -51,6 +62,15 @@ function LivingChat({ chat, view }: { chat: Chat; view: string }) {
       </div>
     </DropTarget>
   );
+}
+
+function useTitle(name: string | undefined): void {
+  useEffect(() => {
+    document.title = name ? `${name} · Replichat` : 'Replichat';
+    return () => {
+      document.title = 'Replichat';
+    };
+  }, [name]);
 }
 
 function GoneChat() {

@@ -1,14 +1,12 @@
-import { useMutation } from '@apollo/client/react';
 import { Play, Send, Square } from 'lucide-react';
 import { type KeyboardEvent, lazy, Suspense, useState } from 'react';
 import type { QueryAccess } from '../api/generated/graphql.js';
-import { problemOf } from '../api/problem.js';
 import type { Chat } from '../chat/ChatPage.js';
 import { useCompletion } from '../database/use-completion.js';
 import { formatCount } from '../ui/format.js';
 import { ProblemNotice } from '../ui/ProblemNotice.js';
-import { PostMessageDocument } from './operations.js';
 import type { Draft } from './use-draft.js';
+import { usePostMessage } from './use-post-message.js';
 import { useRunQuery } from './use-run-query.js';
 import '../sql/sql.css';
 
@@ -115,14 +113,11 @@ function SqlComposer({ chat, draft, onDraft, focusRequests }: ComposerProps) {
 }
 
 function TextComposer({ chat, draft, onDraft }: Omit<ComposerProps, 'focusRequests'>) {
-  const [post, { loading, error }] = useMutation(PostMessageDocument);
+  const { post, posting, problem } = usePostMessage(chat.id);
   const send = async () => {
     const { text } = draft;
-    if (text.trim() === '' || loading) return;
-    const sent = await post({ variables: { input: { chatId: chat.id, role: 'USER', content: { text } } } }).catch(
-      () => {},
-    );
-    if (sent) onDraft({ kind: 'TEXT', text: '' });
+    if (text.trim() === '' || posting) return;
+    if (await post({ text })) onDraft({ kind: 'TEXT', text: '' });
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) void send();
@@ -137,10 +132,10 @@ function TextComposer({ chat, draft, onDraft }: Omit<ComposerProps, 'focusReques
         onChange={(event) => onDraft({ kind: 'TEXT', text: event.target.value })}
         onKeyDown={onKeyDown}
       />
-      <ProblemNotice problem={error && problemOf(error)} />
+      <ProblemNotice problem={problem} />
       <div className="buttons">
         <span className="grow" />
-        <button type="button" className="primary" disabled={loading} title="Ctrl+Enter" onClick={send}>
+        <button type="button" className="primary" disabled={posting} title="Ctrl+Enter" onClick={send}>
           <Send aria-hidden size={14} />
           Send
         </button>

@@ -52,8 +52,13 @@ function useScroll(messages: readonly { id: string }[], loadOlder: (() => void) 
     const { current: element } = scroller;
     const { current: inside } = content;
     if (!element || !inside) return;
+    let earlier = 0;
     const onScroll = () => {
-      atEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < AT_END_PX;
+      const { scrollTop, scrollHeight, clientHeight } = element;
+      // Only a reader goes up; the end goes down by itself when a picture has been loaded.
+      if (scrollHeight - scrollTop - clientHeight < AT_END_PX) atEnd.current = true;
+      else if (scrollTop < earlier) atEnd.current = false;
+      earlier = scrollTop;
       before.current.height = element.scrollHeight;
     };
     const observer = new ResizeObserver(() => {

@@ -22,7 +22,7 @@ export function TableList({ chat, onAsk }: { chat: Chat; onAsk: (sql: string) =>
       <input
         type="search"
         aria-label="Search tables and columns"
-        placeholder={`Search ${tables.length} tables and their columns`}
+        placeholder={tables.length === 1 ? 'Search the columns' : `Search ${tables.length} tables and their columns`}
         value={text}
         onChange={(event) => setText(event.target.value)}
       />

@@ -19,7 +19,8 @@ export function FailureCard({ chat, upload }: { chat: Chat; upload?: Upload }) {
     forget(chat.id);
     setHidden(status?.sequence);
   };
-  const issue = upload ? undefined : status?.error;
+  // Whoever has cancelled it knows why.
+  const issue = upload || status?.state === 'CANCELLED' ? undefined : status?.error;
   return (
     <section className="card failure" aria-label="The replication ended">
       <header>

@@ -18,7 +18,17 @@ export function ReplicaPanel({ chat }: { chat: Chat }) {
   const [dialog, setDialog] = useState<'reset' | 'delete'>();
   const [problem, setProblem] = useState<Problem>();
   const { replica } = chat;
-  if (!replica) return null;
+  if (!replica) {
+    return (
+      <section className="replica-panel" aria-label="Replica">
+        <h2>
+          <StateDot />
+          Replica
+        </h2>
+        <p className="muted">None yet. A dump makes one: its tables will be listed here.</p>
+      </section>
+    );
+  }
   const { engine, serverVersion, sizeBytes, expiresAt, status, queryable } = replica;
   return (
     <section className="replica-panel" aria-label="Replica">

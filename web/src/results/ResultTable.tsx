@@ -8,11 +8,14 @@ import {
 } from '@tanstack/react-table';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { ArrowDown, ArrowUp } from 'lucide-react';
-import { useMemo, useRef } from 'react';
-import { type Kind, kindOf, type Row, sortValue, textOf } from './values.js';
+import { useMemo, useRef, useState } from 'react';
+import { Dialog } from '../ui/Dialog.js';
+import { type Kind, type Row, sortValue, textOf } from './values.js';
 
 const ROW_PX = 28;
 const MEASURED_ROWS = 100;
+/** What is longer is cut, and shown as a whole on request. */
+const MOST_CHARACTERS = 44;
 const features = tableFeatures({
   rowSortingFeature,
   coreRowModel: createCoreRowModel(),
@@ -20,30 +23,26 @@ const features = tableFeatures({
 });
 
 interface ResultTableProps {
-  columns: readonly string[];
+  columns: readonly { readonly name: string; readonly kind: Kind }[];
   rows: readonly Row[];
-  /** PostgreSQL's, where they are known. */
-  types?: readonly string[];
 }
 
 /** Only the rows in view are in the page, between two rows that take the place of the others. */
-export function ResultTable({ columns, rows, types }: ResultTableProps) {
+export function ResultTable({ columns, rows }: ResultTableProps) {
   const scroller = useRef<HTMLDivElement>(null);
-  const kinds = useMemo(
-    () => columns.map((column, index) => kindOf(column, rows, types?.[index])),
-    [columns, rows, types],
-  );
-  const widths = useMemo(() => columns.map((column) => widthOf(column, rows)), [columns, rows]);
+  const [shown, setShown] = useState<{ name: string; text: string }>();
+  const hide = () => setShown(undefined);
+  const widths = useMemo(() => columns.map(({ name }) => widthOf(name, rows)), [columns, rows]);
   const definitions = useMemo(
     () =>
-      columns.map((column, index) => ({
+      columns.map(({ name, kind }, index) => ({
         id: `${index}`,
-        header: column,
-        accessorFn: (row: Row) => sortValue(row[column], kinds[index] as Kind),
+        header: name,
+        accessorFn: (row: Row) => sortValue(row[name], kind),
         sortFn: sortFn_basic,
         sortUndefined: 'last' as const,
       })),
-    [columns, kinds],
+    [columns],
   );
   const table = useTable({ features, columns: definitions, data: rows as Row[] });
   const sorted = table.getRowModel().rows;
@@ -62,8 +61,8 @@ export function ResultTable({ columns, rows, types }: ResultTableProps) {
     <section ref={scroller} className="result-table" tabIndex={0} aria-label="Rows">
       <table aria-rowcount={rows.length + 1}>
         <colgroup>
-          {columns.map((column, index) => (
-            <col key={column} style={{ width: `${widths[index]}ch` }} />
+          {columns.map(({ name }, index) => (
+            <col key={name} style={{ width: `${widths[index]}ch` }} />
           ))}
           <col />
         </colgroup>
@@ -73,9 +72,9 @@ export function ResultTable({ columns, rows, types }: ResultTableProps) {
               {group.headers.map(({ column, id }, index) => {
                 const direction = column.getIsSorted();
                 return (
-                  <th key={id} scope="col" className={kinds[index]} aria-sort={SORTS[String(direction)]}>
+                  <th key={id} scope="col" data-kind={columns[index]?.kind} aria-sort={SORTS[String(direction)]}>
                     <button type="button" onClick={column.getToggleSortingHandler()}>
-                      <span className="ellipsis">{columns[index]}</span>
+                      <span className="ellipsis">{columns[index]?.name}</span>
                       {direction === 'asc' && <ArrowUp aria-hidden size={13} />}
                       {direction === 'desc' && <ArrowDown aria-hidden size={13} />}
                     </button>
@@ -92,8 +91,8 @@ export function ResultTable({ columns, rows, types }: ResultTableProps) {
             const row = sorted[position]?.original ?? {};
             return (
               <tr key={sorted[position]?.id} aria-rowindex={position + 2}>
-                {columns.map((column, index) => (
-                  <Cell key={column} value={row[column]} kind={kinds[index] as Kind} />
+                {columns.map(({ name, kind }) => (
+                  <Cell key={name} value={row[name]} kind={kind} onShow={(text) => setShown({ name, text })} />
                 ))}
                 <td aria-hidden />
               </tr>
@@ -102,18 +101,38 @@ export function ResultTable({ columns, rows, types }: ResultTableProps) {
           {below > 0 && <tr aria-hidden style={{ height: below }} />}
         </tbody>
       </table>
+      {shown && (
+        <Dialog title={shown.name} submit="Close" onSubmit={hide} onCancel={hide}>
+          <pre className="whole">{shown.text}</pre>
+        </Dialog>
+      )}
     </section>
   );
 }
 
 const SORTS: Record<string, 'ascending' | 'descending' | undefined> = { asc: 'ascending', desc: 'descending' };
 
-function Cell({ value, kind }: { value: unknown; kind: Kind }) {
-  if (value === null || value === undefined) return <td className={`${kind} null`}>NULL</td>;
+interface CellProps {
+  value: unknown;
+  kind: Kind;
+  onShow: (text: string) => void;
+}
+
+function Cell({ value, kind, onShow }: CellProps) {
+  if (value === null || value === undefined) {
+    return (
+      <td data-kind={kind} className="null">
+        NULL
+      </td>
+    );
+  }
   const text = textOf(value);
+  if (text.length <= MOST_CHARACTERS && !text.includes('\n')) return <td data-kind={kind}>{text}</td>;
   return (
-    <td className={kind} title={text.length > 20 ? text : undefined}>
-      {text}
+    <td data-kind={kind}>
+      <button type="button" className="long" title="Show all of it" onClick={() => onShow(text)}>
+        {text.slice(0, 2 * MOST_CHARACTERS)}
+      </button>
     </td>
   );
 }
@@ -121,5 +140,5 @@ function Cell({ value, kind }: { value: unknown; kind: Kind }) {
 /** In characters, by the first rows: a table keeps its columns' widths while it is scrolled. */
 function widthOf(column: string, rows: readonly Row[]): number {
   const lengths = rows.slice(0, MEASURED_ROWS).map((row) => textOf(row[column]).length);
-  return Math.min(48, Math.max(6, column.length + 2, ...lengths) + 3);
+  return Math.min(MOST_CHARACTERS, Math.max(6, column.length + 2, ...lengths)) + 4;
 }

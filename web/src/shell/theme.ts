@@ -1,3 +1,5 @@
+import { useEffect, useState } from 'react';
+
 const KEY = 'replichat.theme';
 const THEMES = ['system', 'light', 'dark'] as const;
 
@@ -17,4 +19,20 @@ export function applyTheme(theme: Theme = chosenTheme()): void {
 
 export function nextTheme(theme: Theme): Theme {
   return THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? 'system';
+}
+
+/** Rises whenever the colours change, for what the style sheets do not reach. */
+export function useColorChange(): number {
+  const [changes, setChanges] = useState(0);
+  useEffect(() => {
+    const onChange = () => setChanges((count) => count + 1);
+    const system = matchMedia('(prefers-color-scheme: dark)');
+    system.addEventListener('change', onChange);
+    addEventListener('themechange', onChange);
+    return () => {
+      system.removeEventListener('change', onChange);
+      removeEventListener('themechange', onChange);
+    };
+  }, []);
+  return changes;
 }

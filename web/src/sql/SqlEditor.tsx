@@ -3,6 +3,7 @@ import {
   autocompletion,
   closeBrackets,
   closeBracketsKeymap,
+  closeCompletion,
   completionKeymap,
 } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
@@ -37,9 +38,10 @@ export default function SqlEditor({ value, onChange, onRun, schema, problem, foc
   const initial = useRef({ value, schema });
 
   useEffect(() => {
-    const run = ({ state }: EditorView) => {
+    const run = (editor: EditorView) => {
+      closeCompletion(editor);
       // What was typed just now has not been rendered yet.
-      handlers.current.onRun(state.doc.toString());
+      handlers.current.onRun(editor.state.doc.toString());
       return true;
     };
     const editor = new EditorView({

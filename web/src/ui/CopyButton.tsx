@@ -3,16 +3,28 @@ import { useState } from 'react';
 
 const SHOWN_MS = 1_500;
 
-export function CopyButton({ text, label }: { text: string; label: string }) {
+/** `text` may be made when it is wanted. */
+export function CopyButton({ text, label }: { text: string | (() => string); label: string }) {
   const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard.writeText(text);
+  const onClick = async () => {
+    await copy(typeof text === 'string' ? text : text());
     setCopied(true);
     setTimeout(() => setCopied(false), SHOWN_MS);
   };
   return (
-    <button type="button" className="quiet" title={label} aria-label={copied ? 'Copied' : label} onClick={copy}>
+    <button type="button" className="quiet" title={label} aria-label={copied ? 'Copied' : label} onClick={onClick}>
       {copied ? <Check aria-hidden size={15} /> : <Copy aria-hidden size={15} />}
     </button>
   );
+}
+
+/** Pages of plain http: on another host have no clipboard object. */
+async function copy(text: string): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement('textarea');
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand('copy');
+  area.remove();
 }

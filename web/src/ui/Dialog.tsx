@@ -38,7 +38,7 @@ export function Dialog({ title, submit, danger, onSubmit, onCancel, children }: 
         <h2 id={heading}>{title}</h2>
         {children}
         <footer className="buttons">
-          {onCancel && (
+          {onCancel && onCancel !== onSubmit && (
             <button type="button" onClick={onCancel}>
               Cancel
             </button>

@@ -36,16 +36,20 @@ export function formatBytes(bytes: number): string {
   return format.format(value);
 }
 
-/** In its largest unit: "3 hours", "45 seconds". */
+/** In its two largest units: "23 hr 59 min", "45 sec". */
 export function formatSpan(seconds: number): string {
-  const [unit, length] = SPANS.find(([, length]) => seconds >= length) ?? SPANS[3];
-  const format = new Intl.NumberFormat(undefined, {
-    style: 'unit',
-    unit,
-    unitDisplay: 'long',
-    maximumFractionDigits: 0,
+  let rest = Math.max(0, Math.round(seconds));
+  const first = SPANS.findIndex(([, length]) => rest >= length);
+  const parts = SPANS.slice(first, first === -1 ? undefined : first + 2).flatMap(([unit, length]) => {
+    const value = Math.floor(rest / length);
+    rest -= value * length;
+    return value > 0 ? [unitFormat(unit).format(value)] : [];
   });
-  return format.format(Math.max(0, Math.floor(seconds / length)));
+  return parts.length > 0 ? parts.join(' ') : unitFormat('second').format(0);
+}
+
+function unitFormat(unit: string): Intl.NumberFormat {
+  return new Intl.NumberFormat(undefined, { style: 'unit', unit, unitDisplay: 'short' });
 }
 
 export function formatDuration(milliseconds: number): string {
