@@ -1,30 +1,33 @@
-import { useEffect, useRef } from 'react';
-import { socket } from './socket.js';
+import type { ApolloClient, OperationVariables, TypedDocumentNode } from '@apollo/client';
 
-/** What happened while the WebSocket was lost was told to nobody. */
-export function useOnReconnect(listener: () => unknown): void {
-  const latest = useLatest(listener);
-  useEffect(
-    () =>
-      socket.on('connected', (_socket, _payload, isRetry) => {
-        if (isRetry) latest.current();
-      }),
-    [latest],
-  );
-}
+const onTheirWay = new Map<string, { again: boolean }>();
 
-/** For what other tabs change and no subscription tells. */
-export function useOnReturn(listener: () => unknown): void {
-  const latest = useLatest(listener);
-  useEffect(() => {
-    const onChange = () => document.visibilityState === 'visible' && latest.current();
-    document.addEventListener('visibilitychange', onChange);
-    return () => document.removeEventListener('visibilitychange', onChange);
-  }, [latest]);
-}
-
-function useLatest<T>(value: T): { readonly current: T } {
-  const latest = useRef(value);
-  latest.current = value;
-  return latest;
+/**
+ * Asks the server anew, and the page shows what it says. An answer that is on its way already may be older than what has
+ * just happened: then once more after it.
+ */
+export async function refresh<Data, Variables extends OperationVariables>(
+  client: ApolloClient,
+  query: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+): Promise<void> {
+  const key = JSON.stringify([query.loc?.source.body ?? query.definitions, variables]);
+  const running = onTheirWay.get(key);
+  if (running) {
+    running.again = true;
+    return;
+  }
+  const request = { again: true };
+  onTheirWay.set(key, request);
+  while (request.again) {
+    request.again = false;
+    const context = { queryDeduplication: false };
+    const options = { query, variables, fetchPolicy: 'network-only', context } as ApolloClient.QueryOptions<
+      Data,
+      Variables
+    >;
+    // Whoever watches the query is told of its errors, and what is lost is asked for again when it is found.
+    await client.query(options).catch(() => {});
+  }
+  onTheirWay.delete(key);
 }

@@ -1,9 +1,10 @@
-import { useQuery } from '@apollo/client/react';
+import { useApolloClient, useQuery } from '@apollo/client/react';
 import { useEffect, useState } from 'react';
 import { useLocation } from 'wouter';
 import type { ChatQuery } from '../api/generated/graphql.js';
+import { useOnReconnect, useOnReturn } from '../api/occasions.js';
 import { problemOf } from '../api/problem.js';
-import { useOnReconnect, useOnReturn } from '../api/refresh.js';
+import { refresh } from '../api/refresh.js';
 import { Composer } from '../conversation/Composer.js';
 import { Conversation } from '../conversation/Conversation.js';
 import { useDraft } from '../conversation/use-draft.js';
@@ -21,11 +22,13 @@ import './chat.css';
 export type Chat = NonNullable<ChatQuery['chat']>;
 
 export function ChatPage({ chatId, view = 'conversation' }: { chatId: string; view?: string }) {
-  const { data, error, refetch } = useQuery(ChatDocument, { variables: { id: chatId } });
+  const client = useApolloClient();
+  const { data, error } = useQuery(ChatDocument, { variables: { id: chatId } });
   useReplication(chatId);
   useTitle(data?.chat?.name);
-  useOnReconnect(refetch);
-  useOnReturn(refetch);
+  const ask = () => refresh(client, ChatDocument, { id: chatId });
+  useOnReconnect(ask);
+  useOnReturn(ask);
   if (!data) return <main className="chat">{error && <ProblemNotice problem={problemOf(error)} />}</main>;
   if (!data.chat) return <GoneChat />;
   return <LivingChat chat={data.chat} view={view} />;

@@ -1,6 +1,6 @@
 import { useQuery, useSubscription } from '@apollo/client/react';
 import { useRef } from 'react';
-import { useOnReconnect } from '../api/refresh.js';
+import { useOnReconnect } from '../api/occasions.js';
 import { MessageAddedDocument, MessagesDocument } from './operations.js';
 
 const PAGE = 20;

@@ -3,6 +3,7 @@ import { useApolloClient } from '@apollo/client/react';
 import { useRef, useState } from 'react';
 import type { QueryAccess, RunQueryMutation } from '../api/generated/graphql.js';
 import { type Problem, problemOf } from '../api/problem.js';
+import { refresh } from '../api/refresh.js';
 import { ChatDocument } from '../chat/operations.js';
 import { TablesDocument } from '../database/operations.js';
 import { RunQueryDocument } from './operations.js';
@@ -38,8 +39,8 @@ export function useRunQuery(chatId: string) {
         context: { fetchOptions: { signal } },
       });
       if (data) keep(data.runQuery);
-      const changes = options.access === 'READ_WRITE' ? [ChatDocument, TablesDocument] : [ChatDocument];
-      await client.refetchQueries({ include: changes });
+      void refresh(client, ChatDocument, { id: chatId });
+      if (options.access === 'READ_WRITE') void refresh(client, TablesDocument, { chatId });
     } catch (error) {
       if (!signal.aborted) setProblem(problemOf(error));
     } finally {

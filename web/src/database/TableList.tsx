@@ -1,20 +1,24 @@
+import { useApolloClient } from '@apollo/client/react';
 import { ChevronRight, KeyRound, Play, Table2 } from 'lucide-react';
 import { useState } from 'react';
+import { useOnReconnect } from '../api/occasions.js';
 import { problemOf } from '../api/problem.js';
-import { useOnReconnect } from '../api/refresh.js';
+import { refresh } from '../api/refresh.js';
 import type { Chat } from '../chat/ChatPage.js';
 import { firstRows } from '../conversation/suggest.js';
 import { formatBytes, formatCompact } from '../ui/format.js';
 import { ProblemNotice } from '../ui/ProblemNotice.js';
+import { TablesDocument } from './operations.js';
 import { search } from './search.js';
 import { type Table, useTables } from './use-tables.js';
 import './database.css';
 
 /** Tables with their columns, searchable. */
 export function TableList({ chat, onAsk }: { chat: Chat; onAsk: (sql: string) => void }) {
-  const { tables, error, refetch } = useTables(chat);
+  const client = useApolloClient();
+  const { tables, error } = useTables(chat);
   const [text, setText] = useState('');
-  useOnReconnect(() => chat.replica?.queryable && refetch());
+  useOnReconnect(() => chat.replica?.queryable && refresh(client, TablesDocument, { chatId: chat.id }));
   if (!chat.replica?.queryable) return null;
   const found = search(tables, text);
   return (

@@ -8,11 +8,11 @@ export type Table = NonNullable<NonNullable<TablesQuery['chat']>['replica']>['ta
 const NONE: readonly Table[] = [];
 
 export function useTables(chat: Chat) {
-  const { data, error, loading, refetch } = useQuery(TablesDocument, {
+  const { data, error } = useQuery(TablesDocument, {
     variables: { chatId: chat.id },
     skip: !chat.replica?.queryable,
     // Asking counts as a use of the replica, which keeps it from expiring.
     fetchPolicy: 'cache-first',
   });
-  return { tables: data?.chat?.replica?.tables ?? NONE, error, loading, refetch };
+  return { tables: data?.chat?.replica?.tables ?? NONE, error };
 }

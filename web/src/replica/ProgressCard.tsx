@@ -27,9 +27,10 @@ interface ProgressProps {
 
 export function ProgressCard({ chat, status, upload }: ProgressProps) {
   const [cancelReplication] = useMutation(CancelReplicationDocument, { variables: { chatId: chat.id } });
-  const cancel = () => {
+  const cancel = async () => {
+    // In this order: a file that just ends would be a failure.
+    if (status) await cancelReplication().catch(() => {});
     upload?.abort();
-    if (status) void cancelReplication();
   };
   const percent = status?.percent ?? 0;
   return (

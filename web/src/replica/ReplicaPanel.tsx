@@ -2,6 +2,7 @@ import { useApolloClient, useMutation } from '@apollo/client/react';
 import { RotateCcw, Trash2 } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { type Problem, problemOf } from '../api/problem.js';
+import { refresh } from '../api/refresh.js';
 import type { Chat } from '../chat/ChatPage.js';
 import { ChatDocument } from '../chat/operations.js';
 import { TablesDocument } from '../database/operations.js';
@@ -115,7 +116,8 @@ function Confirmation({ chat, what, onClose, onProblem }: ConfirmationProps) {
     onProblem(undefined);
     try {
       await (what === 'reset' ? reset() : remove());
-      await client.refetchQueries({ include: what === 'reset' ? [ChatDocument, TablesDocument] : [ChatDocument] });
+      void refresh(client, ChatDocument, { id: chat.id });
+      if (what === 'reset') void refresh(client, TablesDocument, variables);
     } catch (error) {
       onProblem(problemOf(error));
     }

@@ -15,10 +15,14 @@ export interface Upload {
 /** By chat. */
 export const uploads = makeVar<Readonly<Record<string, Upload>>>({});
 
+/** Its answer is as old as the upload's beginning: of the replica it may only say what is numbered. */
 export const UploadReplicaDocument = graphql(`
   mutation UploadReplica($input: UploadReplicaInput!) {
     uploadReplica(input: $input) {
-      ...ReplicaFields
+      chatId
+      status {
+        ...ReplicationStatusFields
+      }
     }
   }
 `);

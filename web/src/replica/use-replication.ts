@@ -1,5 +1,6 @@
 import { useApolloClient, useSubscription } from '@apollo/client/react';
 import { useRef, useState } from 'react';
+import { refresh } from '../api/refresh.js';
 import { ChatDocument } from '../chat/operations.js';
 import { TablesDocument } from '../database/operations.js';
 import { WatchReplicationDocument } from './operations.js';
@@ -21,11 +22,11 @@ export function useReplication(chatId: string): void {
       const changed = status.state !== latest.current.state;
       latest.current = status;
       // The replica itself changes with the state only.
-      if (changed) void client.refetchQueries({ include: [ChatDocument] });
-      if (changed && status.state === 'READY') void client.refetchQueries({ include: [TablesDocument] });
+      if (changed) void refresh(client, ChatDocument, { id: chatId });
+      if (changed && status.state === 'READY') void refresh(client, TablesDocument, { chatId });
     },
     onComplete: () => setAfter(latest.current.sequence),
     // Of a chat that is gone.
-    onError: () => void client.refetchQueries({ include: [ChatDocument] }),
+    onError: () => void refresh(client, ChatDocument, { id: chatId }),
   });
 }

@@ -3,7 +3,7 @@ import { BookOpen, Database, Monitor, Moon, Plus, Sun } from 'lucide-react';
 import { useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { graphql } from '../api/generated/gql.js';
-import { useOnReconnect, useOnReturn } from '../api/refresh.js';
+import { useOnReconnect, useOnReturn } from '../api/occasions.js';
 import { StateDot } from '../replica/StateDot.js';
 import { applyTheme, chosenTheme, nextTheme } from './theme.js';
 
@@ -17,7 +17,6 @@ export const ChatsDocument = graphql(`
           name
           replica {
             chatId
-            queryable
             status {
               chatId
               sequence
