@@ -204,6 +204,9 @@ function describeConsole(): void {
     await page.getByRole('textbox', { name: 'SQL' }).press('Control+Enter');
     await page.getByRole('columnheader', { name: 'publisher_id' }).waitFor();
     await page.getByRole('searchbox').fill('');
+    await page.getByRole('button', { name: 'Copy the schema as text' }).click();
+    await page.getByRole('button', { name: 'Copied' }).waitFor();
+    expect(await page.evaluate('navigator.clipboard.readText()')).toContain('publisher_id');
   });
 
   test('the password of the replica is shown on request', async () => {

@@ -1,5 +1,5 @@
 import { useApolloClient, useQuery } from '@apollo/client/react';
-import { useEffect, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import { useLocation } from 'wouter';
 import type { ChatQuery } from '../api/generated/graphql.js';
 import { useOnReconnect, useOnReturn } from '../api/occasions.js';
@@ -38,11 +38,14 @@ function LivingChat({ chat, view }: { chat: Chat; view: string }) {
   const [draft, setDraft] = useDraft(chat.id);
   const [focusRequests, setFocusRequests] = useState(0);
   const [, navigate] = useLocation();
-  const ask = (sql: string) => {
-    setDraft({ kind: 'SQL', text: sql });
-    if (view !== 'conversation') navigate(`/chats/${chat.id}`);
-    setFocusRequests((count) => count + 1);
-  };
+  const ask = useCallback(
+    (sql: string) => {
+      setDraft({ kind: 'SQL', text: sql });
+      if (view !== 'conversation') navigate(`/chats/${chat.id}`);
+      setFocusRequests((count) => count + 1);
+    },
+    [setDraft, view, navigate, chat.id],
+  );
   return (
     <DropTarget chatId={chat.id}>
       <div className="chat" data-view={view}>

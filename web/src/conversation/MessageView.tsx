@@ -1,6 +1,6 @@
 import { useReactiveVar } from '@apollo/client/react';
 import { Pencil } from 'lucide-react';
-import { useState } from 'react';
+import { memo, useState } from 'react';
 import { ResultView } from '../results/ResultView.js';
 import { SqlText } from '../sql/SqlText.js';
 import { CopyButton } from '../ui/CopyButton.js';
@@ -14,7 +14,8 @@ interface MessageProps {
   onEdit: (sql: string) => void;
 }
 
-export function MessageView({ message, chatId, onEdit }: MessageProps) {
+/** Messages never change: what goes on around them is none of their business. */
+export const MessageView = memo(function MessageView({ message, chatId, onEdit }: MessageProps) {
   const { role, createdAt, content } = message;
   const who = role === 'USER' ? 'You' : 'Replichat';
   return (
@@ -42,7 +43,7 @@ export function MessageView({ message, chatId, onEdit }: MessageProps) {
       <Content message={message} chatId={chatId} />
     </article>
   );
-}
+});
 
 function Content({ message: { id, content }, chatId }: Pick<MessageProps, 'message' | 'chatId'>) {
   const kept = useReactiveVar(results).get(id);

@@ -10,9 +10,7 @@ export interface Suggestion {
 
 /** Queries that make sense in this schema: its largest table, over time, and by what it refers to. */
 export function suggest(tables: readonly Table[]): Suggestion[] {
-  // Nobody partitions a small table, and the planner does not count its rows.
-  const size = ({ kind, rowEstimate }: Table) => (kind === 'PARTITIONED_TABLE' ? Number.MAX_SAFE_INTEGER : rowEstimate);
-  const largest = tables.filter(({ kind }) => kind.endsWith('TABLE')).sort((a, b) => size(b) - size(a))[0];
+  const largest = tables.filter(({ kind }) => kind.endsWith('TABLE')).sort((a, b) => b.rowEstimate - a.rowEstimate)[0];
   if (!largest) return [];
   return [sizes(), firstRows(largest), overTime(largest), byReference(largest, tables)].filter(
     (found) => found !== undefined,

@@ -9,12 +9,14 @@ import {
   MiniMap,
   type Node,
   type NodeProps,
+  Panel,
   Position,
   ReactFlow,
 } from '@xyflow/react';
 import { KeyRound, Link2 } from 'lucide-react';
 import { useMemo, useState } from 'react';
-import { type Link, layOut, type Place, TABLE_WIDTH } from './layout.js';
+import { formatCount } from '../ui/format.js';
+import { type Link, layOut, type Place, TABLE_WIDTH, tablesToDraw } from './layout.js';
 import type { Table } from './use-tables.js';
 import '@xyflow/react/dist/style.css';
 import './diagram.css';
@@ -28,7 +30,8 @@ const EDGE_TYPES = { key: KeyLine };
 
 /** Tables and foreign keys, to pan and zoom; the one that is selected shows what it has to do with the others. */
 export default function Diagram({ tables }: { tables: readonly Table[] }) {
-  const { places, links } = useMemo(() => layOut(tables), [tables]);
+  const drawn = useMemo(() => tablesToDraw(tables), [tables]);
+  const { places, links } = useMemo(() => layOut(drawn), [drawn]);
   const [selected, setSelected] = useState<string>();
   const isMarked = (from: string, to: string) => selected === from || selected === to;
   const near = new Set(links.filter(({ from, to }) => isMarked(from, to)).flatMap(({ from, to }) => [from, to]));
@@ -74,6 +77,11 @@ export default function Diagram({ tables }: { tables: readonly Table[] }) {
         fitViewOptions={{ padding: 0.08, maxZoom: 1 }}
       >
         <Background gap={24} />
+        {drawn.length < tables.filter(({ kind }) => kind.endsWith('TABLE')).length && (
+          <Panel position="top-left" className="muted">
+            The {formatCount(drawn.length)} tables with the most foreign keys
+          </Panel>
+        )}
         <Controls showInteractive={false} />
         {places.length > MANY_TABLES && <MiniMap pannable zoomable ariaLabel="The whole diagram" />}
       </ReactFlow>

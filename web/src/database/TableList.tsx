@@ -6,12 +6,15 @@ import { problemOf } from '../api/problem.js';
 import { refresh } from '../api/refresh.js';
 import type { Chat } from '../chat/ChatPage.js';
 import { firstRows } from '../conversation/suggest.js';
-import { formatBytes, formatCompact } from '../ui/format.js';
+import { CopyButton } from '../ui/CopyButton.js';
+import { formatBytes, formatCompact, formatCount } from '../ui/format.js';
 import { ProblemNotice } from '../ui/ProblemNotice.js';
-import { TablesDocument } from './operations.js';
+import { SchemaTextDocument, TablesDocument } from './operations.js';
 import { search } from './search.js';
 import { type Table, useTables } from './use-tables.js';
 import './database.css';
+
+const MOST_SHOWN = 300;
 
 /** Tables with their columns, searchable. */
 export function TableList({ chat, onAsk }: { chat: Chat; onAsk: (sql: string) => void }) {
@@ -20,29 +23,42 @@ export function TableList({ chat, onAsk }: { chat: Chat; onAsk: (sql: string) =>
   const [text, setText] = useState('');
   useOnReconnect(() => chat.replica?.queryable && refresh(client, TablesDocument, { chatId: chat.id }));
   if (!chat.replica?.queryable) return null;
+  const readSchemaText = async () => {
+    const { data } = await client.query({
+      query: SchemaTextDocument,
+      variables: { chatId: chat.id },
+      fetchPolicy: 'no-cache',
+    });
+    return data?.chat?.replica?.schemaText ?? '';
+  };
   const found = search(tables, text);
   return (
     <section className="tables" aria-label="Tables">
-      <input
-        type="search"
-        aria-label="Search tables and columns"
-        placeholder={tables.length === 1 ? 'Search the columns' : `Search ${tables.length} tables and their columns`}
-        value={text}
-        onChange={(event) => setText(event.target.value)}
-      />
+      <div className="search">
+        <input
+          type="search"
+          aria-label="Search tables and columns"
+          placeholder={tables.length === 1 ? 'Search the columns' : `Search ${formatCount(tables.length)} tables`}
+          value={text}
+          onChange={(event) => setText(event.target.value)}
+        />
+        <CopyButton text={readSchemaText} label="Copy the schema as text, for a language model" />
+      </div>
       {error && <ProblemNotice problem={problemOf(error)} />}
       <ul>
-        {found.map((table) => (
+        {found.slice(0, MOST_SHOWN).map((table) => (
           <TableItem key={`${table.schema}.${table.name}`} table={table} search={text} onAsk={onAsk} />
         ))}
       </ul>
+      {found.length > MOST_SHOWN && (
+        <p className="muted">And {formatCount(found.length - MOST_SHOWN)} more: search for them.</p>
+      )}
       {tables.length > 0 && found.length === 0 && <p className="muted">Nothing is called “{text}”.</p>}
     </section>
   );
 }
 
 const KINDS: Record<string, string> = {
-  PARTITIONED_TABLE: 'partitioned',
   VIEW: 'view',
   MATERIALIZED_VIEW: 'mat. view',
   FOREIGN_TABLE: 'foreign',
@@ -68,7 +84,7 @@ function TableItem({ table, search: text, onAsk }: { table: Table; search: strin
             {schema !== 'public' && <span className="muted">{schema}.</span>}
             {name}
           </span>
-          <span className="muted numbers">{kind === 'TABLE' ? formatCompact(rowEstimate) : KINDS[kind]}</span>
+          <span className="muted numbers">{KINDS[kind] ?? formatCompact(rowEstimate)}</span>
         </button>
         <button
           type="button"
@@ -85,7 +101,7 @@ function TableItem({ table, search: text, onAsk }: { table: Table; search: strin
           {comment && <p className="muted">{comment}</p>}
           <ul>
             {columns.map((column) => (
-              <li key={column.name} title={column.comment ?? undefined}>
+              <li key={column.name} title={[column.comment, column.enumValues?.join(', ')].filter(Boolean).join(': ')}>
                 <span className="ellipsis">{column.name}</span>
                 {column.primaryKey && <KeyRound role="img" aria-label="primary key" size={12} />}
                 <span className="muted ellipsis type">

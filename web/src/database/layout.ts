@@ -32,21 +32,34 @@ export function idOf({ schema, name }: { schema: string; name: string }): string
   return JSON.stringify([schema, name]);
 }
 
-/** Tables that refer to each other as a graph from left to right, the others in rows below. Views are left out. */
-export function layOut(tables: readonly Table[]): { places: Place[]; links: Link[] } {
-  const drawn = tables.filter(({ kind }) => kind.endsWith('TABLE'));
-  const links = linksOf(drawn);
+/** A picture of more is no picture any more, and takes the browser long to make. */
+const MOST_TABLES = 200;
+
+export interface Layout {
+  readonly places: readonly Place[];
+  readonly links: readonly Link[];
+}
+
+/** The tables to draw: those with the most foreign keys, should there be too many. Views are left out. */
+export function tablesToDraw(tables: readonly Table[]): readonly Table[] {
+  const candidates = tables.filter(({ kind }) => kind.endsWith('TABLE'));
+  if (candidates.length <= MOST_TABLES) return candidates;
+  const degrees = new Map<string, number>();
+  for (const id of linksOf(candidates).flatMap(({ from, to }) => [from, to]))
+    degrees.set(id, (degrees.get(id) ?? 0) + 1);
+  const degree = (table: Table) => degrees.get(idOf(table)) ?? 0;
+  return candidates.toSorted((a, b) => degree(b) - degree(a)).slice(0, MOST_TABLES);
+}
+
+/** Tables that refer to each other as a graph from left to right, the others in rows below. */
+export function layOut(tables: readonly Table[]): Layout {
+  const links = linksOf(tables);
   const linked = new Set(links.flatMap(({ from, to }) => [from, to]));
-  const boxes = drawn.map(boxOf);
-  const graph = layOutGraph(
-    boxes.filter(({ id }) => linked.has(id)),
-    links,
-  );
-  const others = layOutRows(
-    boxes.filter(({ id }) => !linked.has(id)),
-    graph.places,
-  );
-  return { places: [...graph.places, ...others], links: graph.links };
+  const boxes = tables.map(boxOf);
+  const linkedBoxes = boxes.filter(({ id }) => linked.has(id));
+  const graph = layOutGraph(linkedBoxes, links);
+  const otherBoxes = boxes.filter(({ id }) => !linked.has(id));
+  return { places: [...graph.places, ...layOutRows(otherBoxes, graph.places)], links: graph.links };
 }
 
 type Box = Omit<Place, 'x' | 'y'>;
@@ -71,7 +84,7 @@ function linksOf(tables: readonly Table[]): Omit<Link, 'points'>[] {
   );
 }
 
-function layOutGraph(boxes: readonly Box[], links: readonly Omit<Link, 'points'>[]): ReturnType<typeof layOut> {
+function layOutGraph(boxes: readonly Box[], links: readonly Omit<Link, 'points'>[]): Layout {
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   graph.setGraph({ rankdir: 'LR', nodesep: GAP, ranksep: 2 * GAP });
   graph.setDefaultEdgeLabel(() => ({}));

@@ -19,6 +19,7 @@ export const TablesDocument = graphql(`
             nullable
             default
             primaryKey
+            enumValues
             comment
           }
           foreignKeys {
@@ -29,6 +30,18 @@ export const TablesDocument = graphql(`
             referencedColumns
           }
         }
+      }
+    }
+  }
+`);
+
+export const SchemaTextDocument = graphql(`
+  query SchemaText($chatId: ID!) {
+    chat(id: $chatId) {
+      id
+      replica {
+        chatId
+        schemaText
       }
     }
   }

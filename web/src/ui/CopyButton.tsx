@@ -1,19 +1,26 @@
 import { Check, Copy } from 'lucide-react';
-import { useState } from 'react';
+import { type ReactNode, useState } from 'react';
 
 const SHOWN_MS = 1_500;
 
-/** `text` may be made when it is wanted. */
-export function CopyButton({ text, label }: { text: string | (() => string); label: string }) {
+interface CopyButtonProps {
+  /** May be made when it is wanted. */
+  text: string | (() => string | Promise<string>);
+  label: string;
+  children?: ReactNode;
+}
+
+export function CopyButton({ text, label, children }: CopyButtonProps) {
   const [copied, setCopied] = useState(false);
   const onClick = async () => {
-    await copy(typeof text === 'string' ? text : text());
+    await copy(typeof text === 'string' ? text : await text());
     setCopied(true);
     setTimeout(() => setCopied(false), SHOWN_MS);
   };
   return (
     <button type="button" className="quiet" title={label} aria-label={copied ? 'Copied' : label} onClick={onClick}>
       {copied ? <Check aria-hidden size={15} /> : <Copy aria-hidden size={15} />}
+      {children}
     </button>
   );
 }
