@@ -33,6 +33,14 @@ function describeConsole(): void {
     await app?.app.close();
   });
 
+  /** As others do it. */
+  async function post(content: Record<string, unknown>): Promise<void> {
+    const chatId = new URL(tab.page.url()).pathname.split('/')[2];
+    const mutation = 'mutation($input: PostMessageInput!) { postMessage(input: $input) { id } }';
+    const { errors } = await app.graphql(mutation, { input: { chatId, role: 'ASSISTANT', content } });
+    expect(errors).toBeUndefined();
+  }
+
   test('is what the server shows at /, and loads little at first', async () => {
     const { page } = tab;
     await page.goto(new URL('/', app.url).href, { waitUntil: 'networkidle' });
@@ -172,15 +180,16 @@ function describeConsole(): void {
     await page.getByText('SQL', { exact: true }).click();
   });
 
+  test('a picture of another server is loaded on request only', async () => {
+    const { page } = tab;
+    await post({ image: { url: 'https://pictures.test/cat.png', alt: 'A cat' } });
+    await page.getByRole('button', { name: 'Load the picture from pictures.test' }).waitFor();
+    expect(tab.requested.filter((url) => url.includes('pictures.test'))).toEqual([]);
+  });
+
   test('older messages come when they are scrolled to', async () => {
     const { page } = tab;
-    const chatId = new URL(page.url()).pathname.split('/')[2] as string;
-    const post = (text: string) =>
-      app.graphql(
-        'mutation($id: ID!, $text: String!) { postMessage(input: {chatId: $id, role: ASSISTANT, content: {text: $text}}) { id } }',
-        { id: chatId, text },
-      );
-    for (let number = 1; number <= 30; number++) await post(`Note ${number}`);
+    for (let number = 1; number <= 30; number++) await post({ text: `Note ${number}` });
     await page.getByText('Note 30', { exact: true }).waitFor();
     await page.reload();
     await page.getByText('Note 30', { exact: true }).waitFor();
@@ -268,6 +277,22 @@ function describeConsole(): void {
     await page.getByRole('heading', { name: 'Chat with a copy of your database' }).waitFor();
     expect(await tooWide()).toBe(false);
     await tab.picture('phone-start');
+  });
+
+  test('a chat that is deleted is gone in every tab', async () => {
+    const { page } = tab;
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.getByRole('link', { name: 'ready: Library' }).click();
+    const second = await openConsole(browser);
+    await second.page.goto(page.url());
+    await second.page.getByRole('heading', { name: 'Library', exact: true }).waitFor();
+    await second.page.getByText('Note 30', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Delete the chat' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete the chat' }).click();
+    await page.getByRole('heading', { name: 'Chat with a copy of your database' }).waitFor();
+    expect(await page.getByRole('link', { name: 'ready: Library' }).count()).toBe(0);
+    await second.page.getByRole('heading', { name: 'This chat is gone' }).waitFor();
+    await second.page.context().close();
   });
 
   test('nothing was asked of anyone else, and the browser had nothing to complain about', () => {

@@ -2,10 +2,9 @@ import { useMutation } from '@apollo/client/react';
 import { Menu, Pencil, Trash2 } from 'lucide-react';
 import { useState } from 'react';
 import { Link, useLocation } from 'wouter';
-import { ChatsDocument } from '../shell/Sidebar.js';
+import { ChatsDocument } from '../shell/operations.js';
 import { Dialog } from '../ui/Dialog.js';
-import type { Chat } from './ChatPage.js';
-import { DeleteChatDocument, RenameChatDocument } from './operations.js';
+import { type Chat, DeleteChatDocument, RenameChatDocument } from './operations.js';
 
 const VIEWS = [
   ['conversation', 'Conversation'],

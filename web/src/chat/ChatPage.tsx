@@ -1,7 +1,6 @@
 import { useApolloClient, useQuery } from '@apollo/client/react';
 import { useCallback, useEffect, useState } from 'react';
 import { useLocation } from 'wouter';
-import type { ChatQuery } from '../api/generated/graphql.js';
 import { useOnReconnect, useOnReturn } from '../api/occasions.js';
 import { problemOf } from '../api/problem.js';
 import { refresh } from '../api/refresh.js';
@@ -16,10 +15,8 @@ import { ReplicationCard } from '../replica/ReplicationCard.js';
 import { useReplication } from '../replica/use-replication.js';
 import { ProblemNotice } from '../ui/ProblemNotice.js';
 import { ChatHeader } from './ChatHeader.js';
-import { ChatDocument } from './operations.js';
+import { type Chat, ChatDocument } from './operations.js';
 import './chat.css';
-
-export type Chat = NonNullable<ChatQuery['chat']>;
 
 export function ChatPage({ chatId, view = 'conversation' }: { chatId: string; view?: string }) {
   const client = useApolloClient();

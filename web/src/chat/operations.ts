@@ -1,4 +1,7 @@
 import { graphql } from '../api/generated/gql.js';
+import type { ChatQuery } from '../api/generated/graphql.js';
+
+export type Chat = NonNullable<ChatQuery['chat']>;
 
 export const ChatDocument = graphql(`
   query Chat($id: ID!) {

@@ -1,7 +1,7 @@
 import { Play, Send, Square } from 'lucide-react';
 import { type KeyboardEvent, lazy, Suspense, useState } from 'react';
 import type { QueryAccess } from '../api/generated/graphql.js';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { useCompletion } from '../database/use-completion.js';
 import { formatCount } from '../ui/format.js';
 import { ProblemNotice } from '../ui/ProblemNotice.js';

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useRef } from 'react';
 import { problemOf } from '../api/problem.js';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { ProblemNotice } from '../ui/ProblemNotice.js';
 import { MessageView } from './MessageView.js';
 import { Suggestions } from './Suggestions.js';

@@ -1,6 +1,6 @@
 import { useQuery } from '@apollo/client/react';
 import { Play } from 'lucide-react';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { TablesDocument } from '../database/operations.js';
 import { suggest } from './suggest.js';
 

@@ -1,6 +1,8 @@
-import { useQuery, useSubscription } from '@apollo/client/react';
+import { useApolloClient, useQuery, useSubscription } from '@apollo/client/react';
 import { useRef } from 'react';
 import { useOnReconnect } from '../api/occasions.js';
+import { refresh } from '../api/refresh.js';
+import { ChatDocument } from '../chat/operations.js';
 import { MessageAddedDocument, MessagesDocument } from './operations.js';
 
 const PAGE = 20;
@@ -14,6 +16,7 @@ export function useMessages(chatId: string) {
   const { data, error, loading, fetchMore, observable } = useQuery(MessagesDocument, {
     variables: { chatId, last: PAGE },
   });
+  const client = useApolloClient();
   const queue = useRef<Promise<unknown>>(Promise.resolve());
   const inTurn = (load: () => Promise<unknown>) => {
     queue.current = queue.current.then(load).catch(() => {});
@@ -22,7 +25,10 @@ export function useMessages(chatId: string) {
   const pageInfo = () => observable.getCurrentResult().data?.chat?.messages?.pageInfo;
 
   const catchUp = () =>
-    inTurn(() => fetchMore({ variables: { first: CATCH_UP, after: pageInfo()?.endCursor || null, last: null } }));
+    inTurn(async () => {
+      do await fetchMore({ variables: { first: CATCH_UP, after: pageInfo()?.endCursor || null, last: null } });
+      while (pageInfo()?.hasNextPage);
+    });
   const loadOlder = () =>
     inTurn(async () => {
       const { startCursor, hasPreviousPage } = pageInfo() ?? {};
@@ -33,8 +39,9 @@ export function useMessages(chatId: string) {
     variables: { chatId },
     ignoreResults: true,
     onData: () => void catchUp(),
-    // Of a chat that is gone, which the page of the chat tells.
-    onError: () => {},
+    // With the chat, as a rule.
+    onComplete: () => void refresh(client, ChatDocument, { id: chatId }),
+    onError: () => void refresh(client, ChatDocument, { id: chatId }),
   });
   useOnReconnect(catchUp);
 

@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { useOnReconnect } from '../api/occasions.js';
 import { problemOf } from '../api/problem.js';
 import { refresh } from '../api/refresh.js';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { firstRows } from '../conversation/suggest.js';
 import { CopyButton } from '../ui/CopyButton.js';
 import { formatBytes, formatCompact, formatCount } from '../ui/format.js';

@@ -1,6 +1,6 @@
 import type { SQLNamespace } from '@codemirror/lang-sql';
 import { useMemo } from 'react';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { quoteName } from './names.js';
 import { useTables } from './use-tables.js';
 

@@ -1,6 +1,6 @@
 import { useQuery } from '@apollo/client/react';
 import type { TablesQuery } from '../api/generated/graphql.js';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { TablesDocument } from './operations.js';
 
 export type Table = NonNullable<NonNullable<TablesQuery['chat']>['replica']>['tables'][number];

@@ -1,7 +1,7 @@
 import { X } from 'lucide-react';
 import { useState } from 'react';
 import type { IssueFieldsFragment } from '../api/generated/graphql.js';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { SqlText } from '../sql/SqlText.js';
 import { formatCount } from '../ui/format.js';
 import { Notice } from '../ui/Notice.js';

@@ -1,7 +1,7 @@
 import { useMutation } from '@apollo/client/react';
 import { Check, X } from 'lucide-react';
 import type { ReplicationStatusFieldsFragment, RestoreStep } from '../api/generated/graphql.js';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { formatBytes, formatCount, formatPercent, formatSpan } from '../ui/format.js';
 import { Issues } from './Issues.js';
 import { CancelReplicationDocument } from './operations.js';

@@ -3,7 +3,7 @@ import { RotateCcw, Trash2 } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { type Problem, problemOf } from '../api/problem.js';
 import { refresh } from '../api/refresh.js';
-import type { Chat } from '../chat/ChatPage.js';
+import type { Chat } from '../chat/operations.js';
 import { ChatDocument } from '../chat/operations.js';
 import { TablesDocument } from '../database/operations.js';
 import { Dialog } from '../ui/Dialog.js';

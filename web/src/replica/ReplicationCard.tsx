@@ -1,20 +1,19 @@
 import { useReactiveVar } from '@apollo/client/react';
-import type { Chat } from '../chat/ChatPage.js';
-import { PgDumpCommand } from '../start/ChatForm.js';
+import type { Chat } from '../chat/operations.js';
+import { PgDumpCommand } from '../start/PgDumpCommand.js';
 import { FailureCard } from './FailureCard.js';
 import { FileButton } from './FileButton.js';
 import { ProgressCard } from './ProgressCard.js';
+import { isRunning } from './states.js';
 import { uploads } from './uploads.js';
 import './replica.css';
-
-const RUNNING = ['QUEUED', 'STARTING', 'RESTORING'];
 
 /** What the latest replication has to say: how far it is, why it failed, or how to begin one. */
 export function ReplicationCard({ chat }: { chat: Chat }) {
   const upload = useReactiveVar(uploads)[chat.id];
   const { replica } = chat;
   const status = replica?.status;
-  const running = status !== undefined && RUNNING.includes(status.state);
+  const running = status !== undefined && isRunning(status.state);
   if (upload?.problem) return <FailureCard chat={chat} upload={upload} />;
   if (running || upload) return <ProgressCard chat={chat} status={running ? status : undefined} upload={upload} />;
   if (status?.error) return <FailureCard chat={chat} />;

@@ -64,6 +64,18 @@ export const WatchReplicationDocument = graphql(`
   }
 `);
 
+/** Its answer is as old as the upload's beginning: of the replica it may only say what is numbered. */
+export const UploadReplicaDocument = graphql(`
+  mutation UploadReplica($input: UploadReplicaInput!) {
+    uploadReplica(input: $input) {
+      chatId
+      status {
+        ...ReplicationStatusFields
+      }
+    }
+  }
+`);
+
 export const CancelReplicationDocument = graphql(`
   mutation CancelReplication($chatId: ID!) {
     cancelReplication(chatId: $chatId) {

@@ -1,7 +1,7 @@
 import { type ApolloClient, makeVar } from '@apollo/client';
-import { graphql } from '../api/generated/gql.js';
 import type { OnError } from '../api/generated/graphql.js';
 import { type Problem, problemOf } from '../api/problem.js';
+import { UploadReplicaDocument } from './operations.js';
 
 /** A file that this tab is sending, or could not send. What has arrived of it, the replication's status says. */
 export interface Upload {
@@ -14,18 +14,6 @@ export interface Upload {
 
 /** By chat. */
 export const uploads = makeVar<Readonly<Record<string, Upload>>>({});
-
-/** Its answer is as old as the upload's beginning: of the replica it may only say what is numbered. */
-export const UploadReplicaDocument = graphql(`
-  mutation UploadReplica($input: UploadReplicaInput!) {
-    uploadReplica(input: $input) {
-      chatId
-      status {
-        ...ReplicationStatusFields
-      }
-    }
-  }
-`);
 
 export async function startUpload(
   client: ApolloClient,

@@ -4,6 +4,7 @@ import { refresh } from '../api/refresh.js';
 import { ChatDocument } from '../chat/operations.js';
 import { TablesDocument } from '../database/operations.js';
 import { WatchReplicationDocument } from './operations.js';
+import { isRunning } from './states.js';
 
 /**
  * Follows the replications of a chat, one after the other: the subscription ends with each, and is begun again to wait
@@ -19,9 +20,10 @@ export function useReplication(chatId: string): void {
     onData: ({ data }) => {
       const status = data.data?.replicationStatus;
       if (!status) return;
-      const changed = status.state !== latest.current.state;
+      const { sequence, state } = latest.current;
+      // The replica itself changes with the state only. Between two subscriptions there may have been a whole replication.
+      const changed = status.state !== state || (status.sequence !== sequence && !isRunning(status.state));
       latest.current = status;
-      // The replica itself changes with the state only.
       if (changed) void refresh(client, ChatDocument, { id: chatId });
       if (changed && status.state === 'READY') void refresh(client, TablesDocument, { chatId });
     },

@@ -2,39 +2,15 @@ import { useQuery } from '@apollo/client/react';
 import { BookOpen, Database, Monitor, Moon, Plus, Sun } from 'lucide-react';
 import { useState } from 'react';
 import { Link, useLocation } from 'wouter';
-import { graphql } from '../api/generated/gql.js';
 import { useOnReconnect, useOnReturn } from '../api/occasions.js';
+import { problemOf } from '../api/problem.js';
 import { StateDot } from '../replica/StateDot.js';
+import { ProblemNotice } from '../ui/ProblemNotice.js';
+import { ChatsDocument } from './operations.js';
 import { applyTheme, chosenTheme, nextTheme } from './theme.js';
 
-export const ChatsDocument = graphql(`
-  query Chats($after: String) {
-    chats(first: 50, after: $after) {
-      edges {
-        cursor
-        node {
-          id
-          name
-          replica {
-            chatId
-            status {
-              chatId
-              sequence
-              state
-            }
-          }
-        }
-      }
-      pageInfo {
-        endCursor
-        hasNextPage
-      }
-    }
-  }
-`);
-
 export function Sidebar() {
-  const { data, fetchMore, refetch } = useQuery(ChatsDocument);
+  const { data, error, fetchMore, refetch } = useQuery(ChatsDocument);
   const [path] = useLocation();
   useOnReconnect(refetch);
   useOnReturn(refetch);
@@ -69,6 +45,7 @@ export function Sidebar() {
           </li>
         )}
       </ul>
+      {error && <ProblemNotice problem={problemOf(error)} />}
       <footer>
         <a href="/graphiql">
           <BookOpen aria-hidden size={15} />

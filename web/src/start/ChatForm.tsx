@@ -1,10 +1,9 @@
 import { type FormEvent, useId, useState } from 'react';
 import { useLocation } from 'wouter';
 import { problemOf } from '../api/problem.js';
-import { CopyButton } from '../ui/CopyButton.js';
 import { ProblemNotice } from '../ui/ProblemNotice.js';
 import { type Connection, parseConnectionUri } from './connection-uri.js';
-import { pgDumpCommand } from './pg-dump-command.js';
+import { PgDumpCommand } from './PgDumpCommand.js';
 import { useCreateChat } from './use-create-chat.js';
 
 const EMPTY: Connection & { name: string } = { name: '', host: '', port: 5432, user: '', password: '', database: '' };
@@ -88,16 +87,5 @@ function Field({ label, hint, value, onChange, type = 'text', ...rest }: FieldPr
       />
       {hint && <small id={`${id}-hint`}>{hint}</small>}
     </div>
-  );
-}
-
-export function PgDumpCommand({ connection }: { connection: Omit<Connection, 'password'> }) {
-  const command = pgDumpCommand(connection);
-  return (
-    <figure className="command">
-      <figcaption>The dump that it takes:</figcaption>
-      <code>{command}</code>
-      <CopyButton text={command} label="Copy the command" />
-    </figure>
   );
 }

@@ -1,7 +1,7 @@
 import { useMutation } from '@apollo/client/react';
 import { useClientId } from '../api/client-id.js';
 import type { CreateChatInput } from '../api/generated/graphql.js';
-import { ChatsDocument } from '../shell/Sidebar.js';
+import { ChatsDocument } from '../shell/operations.js';
 import { CreateChatDocument } from './operations.js';
 
 /** Returns the id of the new chat, which is then in the list. */
