@@ -36,7 +36,9 @@ export interface ReplichatFacts {
   /** See progress.ts. */
   readonly percentDeviation: number | undefined;
   readonly etaError: number | undefined;
-  /** Of resetReplica after one statement that has written. */
+  /** Of the first statement that writes: it waits for the copy that a reset goes back to. */
+  readonly firstWriteSeconds: number;
+  /** Of resetReplica after it. */
   readonly resetSeconds: number;
 }
 
@@ -108,9 +110,10 @@ export class Replichat {
     const { seconds, ...watched } = await this.#watchedRestore(chatId, data);
     const cpuSeconds = await this.#cpuSeconds(chatId);
     const contents = await this.#contents(chatId);
+    const firstWriteSeconds = await this.#write(chatId);
     const resetSeconds = await this.#reset(chatId, contents);
     await this.#ask(DELETE, { chatId });
-    return { seconds, contents, facts: { ...watched, cpuSeconds, resetSeconds } };
+    return { seconds, contents, facts: { ...watched, cpuSeconds, firstWriteSeconds, resetSeconds } };
   }
 
   async #watchedRestore(chatId: string, { plain, plainBytes }: Dump) {
@@ -169,9 +172,14 @@ export class Replichat {
     return runQuery.rows[0].contents;
   }
 
-  /** Resolves with the seconds that it took. */
-  async #reset(chatId: string, contents: string): Promise<number> {
+  /** Resolves with the seconds that it took; so does `#reset`. */
+  async #write(chatId: string): Promise<number> {
+    const begin = performance.now();
     await this.#ask(RUN, { input: { chatId, sql: WRITE, access: 'READ_WRITE', record: false } });
+    return (performance.now() - begin) / 1000;
+  }
+
+  async #reset(chatId: string, contents: string): Promise<number> {
     const begin = performance.now();
     await this.#ask(RESET, { chatId });
     const seconds = (performance.now() - begin) / 1000;

@@ -31,7 +31,7 @@ const NOTES = `## How it is measured
 - ETA: for every event in the second half of the time, but for the last second. An estimate of n seconds, which is rounded
   up, stands for more than n - 1 up to n; its distance from what was truly left, divided by that; the worst event. An event
   without an estimate counts as 0 seconds.
-- Reset: resetReplica, after one statement that has written.
+- Reset: resetReplica, after one statement that has written, the first write, which made the copy that the reset uses.
 `;
 
 export function report(results: Results, circumstances: Circumstances): string {
@@ -91,6 +91,7 @@ function factRows(set: SetResults, cores: number): string[][] {
       `${number(greatest(facts.map((fact) => fact.percentDeviation)))} points`,
     ],
     ['ETA, farthest from the time left', percentage(greatest(facts.map((fact) => fact.etaError)))],
+    ['first write, which waits for the copy', `${number(median(facts.map((fact) => fact.firstWriteSeconds)))} s`],
     ['reset', `${number(reset)} s, ${number(set.replichatSeconds && reset / set.replichatSeconds)} of the restore`],
   ];
 }

@@ -39,5 +39,11 @@ export function targetsOf({ large, small, scaled }: Results, cores: number): Tar
     { name: "growth of the server's memory", most: 120, unit: 'MB', measured: greatest(growth) },
     { name: 'percent, farthest from the share of the time', most: 15, unit: 'points', measured: greatest(percents) },
     { name: 'ETA, farthest from the time left', most: 30, unit: '%', measured: greatest(estimates) },
+    {
+      name: `reset / the restore, ${large.data.name}`,
+      most: 0.1,
+      unit: '',
+      measured: greatest(facts.map((fact) => large.replichatSeconds && fact.resetSeconds / large.replichatSeconds)),
+    },
   ];
 }

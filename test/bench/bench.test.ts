@@ -79,7 +79,7 @@ const docker = new Dockerode();
         expect(numbers(facts.get('reset'))[0]).toBeGreaterThan(0);
       }
       const [, ...targets] = tableRows(sectionOf(report, 'Targets'), 'target');
-      expect(targets).toHaveLength(8);
+      expect(targets).toHaveLength(9);
       for (const target of targets) expect(target[3]).toMatch(/^(met|missed|not measured)$/);
       expect(await run.remains()).toEqual([]);
     },
