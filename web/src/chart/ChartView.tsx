@@ -12,7 +12,7 @@ import {
   Tooltip,
 } from 'chart.js';
 import { ChartColumn, ChartLine, ChartScatter, Send } from 'lucide-react';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useId, useMemo, useRef, useState } from 'react';
 import { usePostMessage } from '../conversation/use-post-message.js';
 import type { Row } from '../results/values.js';
 import { useColorChange } from '../shell/theme.js';
@@ -84,6 +84,7 @@ interface ControlsProps {
 }
 
 function ChartControls({ columns, choice, onChoice }: ControlsProps) {
+  const group = useId();
   const numbers = useMemo(() => columns.filter(({ kind }) => kind === 'number'), [columns]);
   const toggle = (name: string) => {
     const y = choice.y.includes(name) ? choice.y.filter((other) => other !== name) : [...choice.y, name];
@@ -95,7 +96,12 @@ function ChartControls({ columns, choice, onChoice }: ControlsProps) {
         <legend className="hidden">Kind of chart</legend>
         {TYPES.map(([type, label, Icon]) => (
           <label key={type}>
-            <input type="radio" checked={choice.type === type} onChange={() => onChoice({ ...choice, type })} />
+            <input
+              type="radio"
+              name={group}
+              checked={choice.type === type}
+              onChange={() => onChoice({ ...choice, type })}
+            />
             <span>
               <Icon aria-hidden size={14} /> {label}
             </span>

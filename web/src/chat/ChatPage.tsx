@@ -33,13 +33,13 @@ export function ChatPage({ chatId, view = 'conversation' }: { chatId: string; vi
 
 function LivingChat({ chat, view }: { chat: Chat; view: string }) {
   const [draft, setDraft] = useDraft(chat.id);
-  const [focusRequests, setFocusRequests] = useState(0);
+  const [wantsFocus, setWantsFocus] = useState(false);
   const [, navigate] = useLocation();
   const ask = useCallback(
     (sql: string) => {
       setDraft({ kind: 'SQL', text: sql });
       if (view !== 'conversation') navigate(`/chats/${chat.id}`);
-      setFocusRequests((count) => count + 1);
+      setWantsFocus(true);
     },
     [setDraft, view, navigate, chat.id],
   );
@@ -54,7 +54,13 @@ function LivingChat({ chat, view }: { chat: Chat; view: string }) {
           ) : (
             <>
               <Conversation chat={chat} onEdit={ask} />
-              <Composer chat={chat} draft={draft} onDraft={setDraft} focusRequests={focusRequests} />
+              <Composer
+                chat={chat}
+                draft={draft}
+                onDraft={setDraft}
+                wantsFocus={wantsFocus}
+                onFocus={() => setWantsFocus(false)}
+              />
             </>
           )}
         </main>

@@ -22,10 +22,12 @@ interface ComposerProps {
   chat: Chat;
   draft: Draft;
   onDraft: (draft: Draft) => void;
-  focusRequests: number;
+  wantsFocus: boolean;
+  onFocus: () => void;
 }
 
-export function Composer({ chat, draft, onDraft, focusRequests }: ComposerProps) {
+export function Composer(props: ComposerProps) {
+  const { chat, draft, onDraft } = props;
   return (
     <section className="composer" aria-label="New message">
       <fieldset className="kinds">
@@ -42,16 +44,12 @@ export function Composer({ chat, draft, onDraft, focusRequests }: ComposerProps)
           </label>
         ))}
       </fieldset>
-      {draft.kind === 'SQL' ? (
-        <SqlComposer chat={chat} draft={draft} onDraft={onDraft} focusRequests={focusRequests} />
-      ) : (
-        <TextComposer chat={chat} draft={draft} onDraft={onDraft} />
-      )}
+      {draft.kind === 'SQL' ? <SqlComposer {...props} /> : <TextComposer chat={chat} draft={draft} onDraft={onDraft} />}
     </section>
   );
 }
 
-function SqlComposer({ chat, draft, onDraft, focusRequests }: ComposerProps) {
+function SqlComposer({ chat, draft, onDraft, wantsFocus, onFocus }: ComposerProps) {
   const { run, stop, running, problem, clearProblem } = useRunQuery(chat.id);
   const [access, setAccess] = useState<QueryAccess>('READ_ONLY');
   const [maxRows, setMaxRows] = useState(500);
@@ -73,7 +71,8 @@ function SqlComposer({ chat, draft, onDraft, focusRequests }: ComposerProps) {
           onRun={start}
           schema={schema}
           problem={problem}
-          focusRequests={focusRequests}
+          wantsFocus={wantsFocus}
+          onFocus={onFocus}
         />
       </Suspense>
       <ProblemNotice problem={problem} />
@@ -112,7 +111,7 @@ function SqlComposer({ chat, draft, onDraft, focusRequests }: ComposerProps) {
   );
 }
 
-function TextComposer({ chat, draft, onDraft }: Omit<ComposerProps, 'focusRequests'>) {
+function TextComposer({ chat, draft, onDraft }: Pick<ComposerProps, 'chat' | 'draft' | 'onDraft'>) {
   const { post, posting, problem } = usePostMessage(chat.id);
   const send = async () => {
     const { text } = draft;

@@ -24,16 +24,17 @@ export interface SqlEditorProps {
   /** For completion: tables with their columns. */
   schema: SQLNamespace;
   problem?: Problem;
-  /** Rises whenever the focus should come here. */
-  focusRequests: number;
+  /** Whether the focus should come here, which `onFocus` then takes back. */
+  wantsFocus: boolean;
+  onFocus: () => void;
 }
 
-export default function SqlEditor({ value, onChange, onRun, schema, problem, focusRequests }: SqlEditorProps) {
+export default function SqlEditor({ value, onChange, onRun, schema, problem, wantsFocus, onFocus }: SqlEditorProps) {
   const parent = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
   const language = useRef(new Compartment());
-  const handlers = useRef({ onChange, onRun });
-  handlers.current = { onChange, onRun };
+  const handlers = useRef({ onChange, onRun, onFocus });
+  handlers.current = { onChange, onRun, onFocus };
   // The effects after the first bring them up to date.
   const initial = useRef({ value, schema });
 
@@ -98,8 +99,10 @@ export default function SqlEditor({ value, onChange, onRun, schema, problem, foc
   }, [problem]);
 
   useEffect(() => {
-    if (focusRequests > 0) view.current?.focus();
-  }, [focusRequests]);
+    if (!wantsFocus) return;
+    view.current?.focus();
+    handlers.current.onFocus();
+  }, [wantsFocus]);
 
   return <div ref={parent} className="sql-editor" />;
 }
