@@ -37,6 +37,8 @@ import { MeasuredEventBus } from './telemetry/measured-events.js';
 import { Metrics } from './telemetry/metrics.js';
 import { ReadinessCheck } from './telemetry/readiness.js';
 import { createMetricsPage, createReadyz } from './telemetry/routes.js';
+import { TracedQueryService } from './telemetry/traced-queries.js';
+import type { Tracing } from './telemetry/tracing.js';
 
 export interface App {
   /** What the containers and folders of its replicas are labelled with; new at every start. */
@@ -65,13 +67,14 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
   try {
     const secureContext = await readTls(config.gateway.tls);
     const instance = newId();
+    const tracing = await startTracing(config, instance, releasers);
     const { store, events: bus, registry } = await openStorage(config, instance, logger, releasers);
     const { engine: chosen, why } = await chooseEngine(config, instance, logger);
     const { warm: servers } = config.replica;
     const engine = servers > 0 ? new WarmEngine(chosen, { servers, logger }) : chosen;
     releasers.push(() => engine.close());
     const metrics = new Metrics(() => (engine instanceof WarmEngine ? engine.ready : 0));
-    const events = new MeasuredEventBus(bus, metrics);
+    const events = new MeasuredEventBus(tracing?.around(bus) ?? bus, metrics);
     const replicas = new ReplicaService(
       store,
       events,
@@ -84,7 +87,9 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     );
     releasers.push(() => replicas.close());
     const chats = new ChatService(store, events, replicas, config);
-    const queries = new QueryService(chats, replicas, config);
+    const queries = tracing
+      ? new TracedQueryService(tracing, chats, replicas, config)
+      : new QueryService(chats, replicas, config);
     await replicas.start();
     const gateway = createGateway(config, replicas, secureContext, logger);
 
@@ -124,7 +129,11 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       maxConnections: config.maxConnections,
       health: () => ({ engine: engine.name }),
       examples: EXAMPLES,
-      onOperation: (report) => metrics.countOperation(report),
+      onOperation: (report) => {
+        metrics.countOperation(report);
+        tracing?.noteOperation(report);
+      },
+      ...(tracing && { around: tracing.requests() }),
       routes: express().use(...pages),
     });
     // Before the server closes its sockets, so that whoever watches a replication is told how it ended.
@@ -151,6 +160,19 @@ async function releaseAll(releasers: (() => Promise<void>)[], logger: Logger): P
 async function closeServerOf(server: Server): Promise<void> {
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
+}
+
+/** The libraries are loaded where there is somebody to send traces to, and only there. */
+async function startTracing(
+  { traces }: Config,
+  instance: string,
+  releasers: (() => Promise<void>)[],
+): Promise<Tracing | undefined> {
+  if (!traces) return undefined;
+  const { Tracing } = await import('./telemetry/tracing.js');
+  const tracing = new Tracing({ endpoint: traces, instance });
+  releasers.push(() => tracing.close());
+  return tracing;
 }
 
 async function openStorage(

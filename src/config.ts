@@ -7,6 +7,8 @@ export interface Config {
   /** Undefined for none of its own. */
   readonly metricsPort: number | undefined;
   readonly shutdownMs: number;
+  /** Undefined for no traces. */
+  readonly traces: URL | undefined;
   readonly host: string;
   /** Undefined for a server of one user, who needs no token. */
   readonly auth: AuthConfig | undefined;
@@ -94,6 +96,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     port: values.PORT,
     metricsPort: values.METRICS_PORT,
     shutdownMs: values.SHUTDOWN_TIMEOUT * 1000,
+    traces: values.OTEL_EXPORTER_OTLP_ENDPOINT,
     host: hostOf(values),
     auth: authOf(values),
     database: databaseOf(values),

@@ -109,6 +109,13 @@ export const rate = z.string().transform((text, context): Rate | undefined => {
 
 export const flag = oneOf('true', 'false').transform((text) => text === 'true');
 
+export const optionalUrl = z
+  .string()
+  .refine((text) => text === '' || (URL.canParse(text) && /^https?:/.test(text)), {
+    error: 'is no URL of http or https',
+  })
+  .transform((text) => (text === '' ? undefined : new URL(text)));
+
 const JWKS_URL_ERROR = 'is no URL of https, or of http on this machine';
 export const jwksUrl = z
   .string()

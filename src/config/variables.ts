@@ -12,6 +12,7 @@ import {
   memory,
   metricsPort,
   oneOf,
+  optionalUrl,
   rate,
   size,
   timeout,
@@ -165,6 +166,11 @@ export const VARIABLES = {
   RATE_CHATS: variable('300/1h', rate, 'chats that are created, likewise'),
   RATE_MESSAGES: variable('600/1m', rate, 'messages that are posted, likewise'),
   INTROSPECTION: variable('true', flag, 'whether clients may ask for the schema'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: variable(
+    '',
+    optionalUrl,
+    'OpenTelemetry collector that traces are sent to, over HTTP; none: no traces',
+  ),
   NODE_ENV: variable('', z.string(), 'production: errors give no hints at the names in the schema'),
   ALLOWED_ORIGINS: variable(
     'https://studio.apollographql.com',

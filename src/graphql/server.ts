@@ -49,6 +49,8 @@ export interface GraphQLServerOptions {
   examples?: readonly Example[];
   /** Called for every operation that has ended. */
   onOperation?: (report: OperationReport) => void;
+  /** What is put around every request, before all else. */
+  around?: RequestHandler;
   /** What else the server serves, after the routes of its own. */
   routes?: RequestHandler;
 }
@@ -81,7 +83,9 @@ export async function createGraphQLServer(options: GraphQLServerOptions): Promis
   await apollo.start();
 
   app.disable('x-powered-by').disable('etag');
-  app.use(logRequests(scopes, logger), guardRequests(options));
+  app.use(logRequests(scopes, logger));
+  if (options.around) app.use(options.around);
+  app.use(guardRequests(options));
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok', ...options.health() }));
   app.get('/graphql', redirectBrowsers);
   app.all(
