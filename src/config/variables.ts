@@ -162,7 +162,7 @@ export const VARIABLES = {
     'what may wait for a slow WebSocket client; it is dropped when more would follow',
   ),
   RATE_UPLOADS: variable('60/1h', rate, 'uploads of one user, with authentication; off for any number'),
-  RATE_QUERIES: variable('600/1m', rate, 'runs of runQuery and readings of Replica.tables, likewise'),
+  RATE_QUERIES: variable('600/1m', rate, "runs of runQuery and readings of a replica's schema, likewise"),
   RATE_CHATS: variable('300/1h', rate, 'chats that are created, likewise'),
   RATE_MESSAGES: variable('600/1m', rate, 'messages that are posted, likewise'),
   INTROSPECTION: variable('true', flag, 'whether clients may ask for the schema'),

@@ -70,13 +70,13 @@ test.each<[string, (stream: UploadStream) => Promise<unknown>]>([
 });
 
 describe('an upload of which a few bytes arrive now and then', () => {
-  /** 100 bytes every 20 ms, for about 1 s: fewer than 5000 per second. */
+  /** 100 bytes every 50 ms or later, for 1.5 s or longer: at most 2000 per second, and more than 10. */
   async function dribble(minBytes: number): Promise<string> {
-    const { source, stream } = upload({ idleMs: 300, minBytes });
+    const { source, stream } = upload({ idleMs: 1_000, minBytes });
     const read = buffer(stream).then(String, (error: Error) => error.message);
-    for (let n = 0; n < 50 && !stream.destroyed; n++) {
+    for (let n = 0; n < 30 && !stream.destroyed; n++) {
       source.write('x'.repeat(100));
-      await sleep(20);
+      await sleep(50);
     }
     source.end();
     return read;
@@ -89,6 +89,6 @@ describe('an upload of which a few bytes arrive now and then', () => {
   });
 
   test('goes on when they are as many as there have to be', async () => {
-    expect(await dribble(10)).toHaveLength(5_000);
+    expect(await dribble(10)).toHaveLength(3_000);
   });
 });
