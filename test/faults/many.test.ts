@@ -108,6 +108,7 @@ const MAY_GROW: Usage = { residentBytes: 60 * MiB, heapBytes: 8 * MiB, descripto
       if (!slow.errors) throw new Error('a query was not stopped');
     },
   };
+
   async function create(): Promise<void> {
     alive += 1;
     const chatId = await server.client.createChat({ user: 'librarian', database: 'library' });
