@@ -79,8 +79,9 @@ class Run {
     const ways = waysOf(lab, server).filter(({ letter }) => only.has(letter));
     const [ofLarge, ofSmall] = await this.#rounds(ways, rounds, small ? [large, small] : [large]);
     const [ofScaled] = scaled ? await this.#rounds(ways.filter(isReplichat), 1, [scaled]) : [];
+    const queries = await server?.queries();
     return {
-      results: { large: ofLarge as SetResults, small: ofSmall, scaled: ofScaled },
+      results: { large: ofLarge as SetResults, small: ofSmall, scaled: ofScaled, queries },
       circumstances: { image: image.name, cores, memoryBytes, rounds, postgres: await versionIn(large.plain) },
     };
   }

@@ -1,9 +1,11 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { VARIABLES } from '../src/config/variables.js';
 import { LABEL } from '../src/engines/docker-container.js';
 import { presenceFolder } from '../src/engines/presence.js';
+import { clientConfig } from '../src/postgres/connect.js';
 import type { Answer } from '../test/support/app.js';
 import { ServerProcess } from '../test/support/server-process.js';
 import { ApiProbe } from './api-probe.js';
@@ -12,6 +14,8 @@ import { BenchError } from './errors.js';
 import { removeLabelled } from './lab.js';
 import { MemoryWatch, residentBytes } from './memory-watch.js';
 import { etaError, percentDeviation } from './progress.js';
+import { measureQueries, type QueryResults, queriesScript } from './queries.js';
+import { containerOf, Road } from './road.js';
 import { upload } from './upload.js';
 
 export interface ReplichatOptions {
@@ -54,6 +58,7 @@ const WATCH = `subscription ($chatId: ID!) {
 }`;
 const RUN = 'mutation ($input: RunQueryInput!) { runQuery(input: $input) { rows } }';
 const RESET = 'mutation ($chatId: ID!) { resetReplica(chatId: $chatId) { chatId } }';
+const CREDENTIALS = 'query ($chatId: ID!) { credentials(chatId: $chatId, target: REPLICA) { user password database } }';
 const DELETE = 'mutation ($chatId: ID!) { deleteChat(id: $chatId) }';
 
 type Dump = Pick<DataSet, 'plain' | 'plainBytes'>;
@@ -116,6 +121,28 @@ export class Replichat {
     return { seconds, contents, facts: { ...watched, cpuSeconds, firstWriteSeconds, resetSeconds } };
   }
 
+  /** On a replica of its own. */
+  async queries(): Promise<QueryResults> {
+    const { docker, folder } = this.options;
+    const chatId = await this.server.client.createChat(CHAT);
+    const script = join(folder, 'queries.sql');
+    await writeFile(script, queriesScript());
+    const [events] = await Promise.all([
+      this.#watch(chatId),
+      upload(this.server.client.url, chatId, script, (await stat(script)).size),
+    ]);
+    if (events.at(-1)?.state !== 'READY') throw new BenchError(`Replichat made no replica: ${reasonOf(events.at(-1))}`);
+    const { credentials } = await this.#ask(CREDENTIALS, { chatId });
+    const login = { ...credentials, user: credentials.user.replace(`.${chatId}`, '') };
+    const road = await Road.to(docker, chatId);
+    try {
+      return await measureQueries(this.server.client.url, chatId, clientConfig(road, login));
+    } finally {
+      await road.close();
+      await this.#ask(DELETE, { chatId });
+    }
+  }
+
   async #watchedRestore(chatId: string, { plain, plainBytes }: Dump) {
     const probe = new ApiProbe({ url: this.server.client.url, ...PROBE });
     const memory = new MemoryWatch(this.server.pid);
@@ -159,10 +186,8 @@ export class Replichat {
   }
 
   async #cpuSeconds(chatId: string): Promise<number> {
-    const { docker } = this.options;
-    const [container] = await docker.listContainers({ filters: { name: [chatId] } });
-    if (!container) throw new BenchError('the container of the replica is gone');
-    const { cpu_stats } = await docker.getContainer(container.Id).stats({ stream: false, 'one-shot': true });
+    const container = await containerOf(this.options.docker, chatId);
+    const { cpu_stats } = await container.stats({ stream: false, 'one-shot': true });
     return cpu_stats.cpu_usage.total_usage / 1e9;
   }
 

@@ -1,3 +1,4 @@
+import { type QueryResults, REPEATED, TABLES } from './queries.js';
 import { medianSeconds, type Results, type SetResults } from './results.js';
 import { greatest, median, quantile } from './statistics.js';
 import { isMet, type Target, targetsOf } from './targets.js';
@@ -32,17 +33,20 @@ const NOTES = `## How it is measured
   up, stands for more than n - 1 up to n; its distance from what was truly left, divided by that; the worst event. An event
   without an estimate counts as 0 seconds.
 - Reset: resetReplica, after one statement that has written, the first write, which made the copy that the reset uses.
+- Small queries: node-postgres on one kept connection, by the road that the server takes to the replica, and runQuery over
+  HTTP, one after the other, ${REPEATED} times. "In the server" is \`durationMs\`. The server is a process of its own.
 `;
 
 export function report(results: Results, circumstances: Circumstances): string {
   const { command, at, image, cores, memoryBytes, postgres, rounds } = circumstances;
-  const { large, small, scaled } = results;
+  const { large, small, scaled, queries } = results;
   const sections = [
     '# Benchmark',
     `\`${command}\`, ${at.toISOString().slice(0, 10)}: ${cores} cores, ${mebibytes(memoryBytes)} for each container, ` +
       `image ${image} with PostgreSQL ${postgres}, Node ${process.versions.node}. Medians of ${rounds} round${rounds === 1 ? '' : 's'}.`,
     ...[large, small].flatMap((set) => (set ? [sectionOf(set, cores)] : [])),
     ...(scaled ? [sectionOf(scaled, cores)] : []),
+    ...(queries ? [sectionOfQueries(queries)] : []),
     `## Targets\n\n${table(['target', 'demanded', 'measured', ''], targetsOf(results, cores).map(targetRow))}`,
     NOTES,
   ];
@@ -67,6 +71,27 @@ function sectionOf(set: SetResults, cores: number): string {
   ];
   if (set.facts.length > 0) parts.push(table(['of Replichat', ''], factRows(set, cores)));
   return parts.join('\n\n');
+}
+
+function sectionOfQueries({ queries, tables }: QueryResults): string {
+  const rows = queries.map(({ sql, direct, service, http }) => {
+    const [straight, served, answered] = [median(direct), median(service), median(http)];
+    return [`\`${sql}\``, ...[straight, served, answered, served - straight, answered - straight].map(number)];
+  });
+  const head = [
+    'query',
+    'node-postgres',
+    'runQuery in the server',
+    'over HTTP',
+    'added in the server',
+    'added over HTTP',
+  ];
+  return [
+    '## Small queries',
+    'Medians in milliseconds.',
+    table(head, rows),
+    `Everything about ${TABLES} tables by \`Replica.tables\`: ${number(median(tables))} ms.`,
+  ].join('\n\n');
 }
 
 function factRows(set: SetResults, cores: number): string[][] {

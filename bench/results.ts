@@ -1,4 +1,5 @@
 import type { DataSet } from './dataset.js';
+import type { QueryResults } from './queries.js';
 import type { ReplichatFacts } from './replichat.js';
 import { median } from './statistics.js';
 import type { Letter, Measured, Way } from './ways/way.js';
@@ -56,4 +57,6 @@ export interface Results {
   readonly small: SetResults | undefined;
   /** Replichat alone, once, with a larger dump. */
   readonly scaled: SetResults | undefined;
+  /** Of Replichat, when it was measured. */
+  readonly queries: QueryResults | undefined;
 }

@@ -1,5 +1,6 @@
+import { addedMs, TABLES } from './queries.js';
 import type { Results } from './results.js';
-import { greatest, quantile } from './statistics.js';
+import { greatest, median, quantile } from './statistics.js';
 
 /** What is demanded, and whether it is met. */
 export interface Target {
@@ -17,7 +18,7 @@ export function isMet({ least, most, measured }: Target): boolean | undefined {
 }
 
 /** Ratios and seconds are of medians; of everything else the worst of all rounds counts. */
-export function targetsOf({ large, small, scaled }: Results, cores: number): Target[] {
+export function targetsOf({ large, small, scaled, queries }: Results, cores: number): Target[] {
   const facts = large.facts;
   const latencies = facts.flatMap((fact) => fact.latencies);
   const growth = [...facts, ...(small?.facts ?? []), ...(scaled?.facts ?? [])].map(
@@ -45,5 +46,13 @@ export function targetsOf({ large, small, scaled }: Results, cores: number): Tar
       unit: '',
       measured: greatest(facts.map((fact) => large.replichatSeconds && fact.resetSeconds / large.replichatSeconds)),
     },
+    {
+      name: 'a small query, added in the server',
+      most: 2,
+      unit: 'ms',
+      measured: queries && addedMs(queries, 'service'),
+    },
+    { name: 'a small query, added over HTTP', most: 2, unit: 'ms', measured: queries && addedMs(queries, 'http') },
+    { name: `Replica.tables of ${TABLES} tables`, most: 300, unit: 'ms', measured: queries && median(queries.tables) },
   ];
 }

@@ -61,19 +61,24 @@ export interface Operation {
 /** What is wrong with the cost of an operation in a valid document. Other mistakes are left for its execution to find. */
 export function costError({ schema, document, operationName, variables }: Operation, most: number) {
   if (!getOperationAST(document, operationName)) return undefined;
-  const error = tooMuch('cost', most, 'MAX_QUERY_COST');
+  let error: GraphQLError | undefined;
+  // Only when there is need of it: it has the stack of calls.
+  const refuse = () => {
+    error ??= tooMuch('cost', most, 'MAX_QUERY_COST');
+    return error;
+  };
   const rule = createComplexityRule({
     maximumComplexity: most,
     estimators: [costOf],
     variables: variables ?? {},
     ...(operationName && { operationName }),
-    createError: () => error,
+    createError: refuse,
   });
   try {
     const errors = validate(schema, document, [rule], { maxErrors: Number.MAX_SAFE_INTEGER });
-    return errors.includes(error) ? error : undefined;
+    return errors.find((found) => found === error);
   } catch {
-    return error; // Fragments in fragments: more fields than the rule is willing to count.
+    return refuse(); // Fragments in fragments: more fields than the rule is willing to count.
   }
 }
 

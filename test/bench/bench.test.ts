@@ -78,8 +78,14 @@ const docker = new Dockerode();
         expect([idle > 20, highest > 20, highest < 2000]).toEqual([true, true, true]);
         expect(numbers(facts.get('reset'))[0]).toBeGreaterThan(0);
       }
+      const [, ...queries] = tableRows(sectionOf(report, 'Small queries'), 'query');
+      expect(queries.map(([sql]) => sql)).toEqual(['`SELECT 1`', '`SELECT * FROM lookup WHERE id = 4711`']);
+      for (const [, direct, , http] of queries) {
+        expect(Number(direct)).toBeGreaterThan(0);
+        expect(Number(http)).toBeGreaterThan(Number(direct));
+      }
       const [, ...targets] = tableRows(sectionOf(report, 'Targets'), 'target');
-      expect(targets).toHaveLength(9);
+      expect(targets).toHaveLength(12);
       for (const target of targets) expect(target[3]).toMatch(/^(met|missed|not measured)$/);
       expect(await run.remains()).toEqual([]);
     },
