@@ -33,6 +33,8 @@ function describeConsole(): void {
     await app?.app.close();
   });
 
+  const tooWide = () => tab.page.evaluate<boolean>('document.documentElement.scrollWidth > innerWidth');
+
   /** As others do it. */
   async function post(content: Record<string, unknown>): Promise<void> {
     const chatId = new URL(tab.page.url()).pathname.split('/')[2];
@@ -61,6 +63,7 @@ function describeConsole(): void {
     await page.getByRole('heading', { name: 'The replica is ready' }).waitFor();
     await page.getByRole('link', { name: 'ready: Library' }).waitFor();
     expect(await barriers(page)).toEqual([]);
+    expect(await tooWide()).toBe(false);
     await tab.picture('ready');
   });
 
@@ -262,7 +265,6 @@ function describeConsole(): void {
   test('on a phone nothing is wider than the screen', async () => {
     const { page } = tab;
     await page.setViewportSize({ width: 360, height: 740 });
-    const tooWide = () => page.evaluate<boolean>('document.documentElement.scrollWidth > innerWidth');
     for (const view of ['Conversation', 'Database', 'Diagram']) {
       await page.getByRole('link', { name: view }).click();
       await page

@@ -17,7 +17,7 @@ interface MessageProps {
 /** Messages never change: what goes on around them is none of their business. */
 export const MessageView = memo(function MessageView({ message, chatId, onEdit }: MessageProps) {
   const { role, createdAt, content } = message;
-  const who = role === 'USER' ? 'You' : 'Replichat';
+  const who = role === 'USER' ? 'You' : 'Assistant';
   return (
     <article className={`message ${role} ${content.__typename}`} aria-label={`${who}, ${formatMoment(createdAt)}`}>
       <header className="muted">

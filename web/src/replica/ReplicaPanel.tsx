@@ -38,7 +38,11 @@ export function ReplicaPanel({ chat }: { chat: Chat }) {
         Replica
       </h2>
       <dl className="facts">
-        <Fact label="PostgreSQL" value={serverVersion ?? '–'} />
+        <Fact
+          label="PostgreSQL"
+          // "15.18 (Debian 15.18-0+deb12u1)"
+          value={<span title={serverVersion ?? undefined}>{serverVersion?.split(' ')[0] ?? '–'}</span>}
+        />
         <Fact label="Engine" value={engine} />
         <Fact label="Size" value={sizeBytes === null ? '–' : formatBytes(sizeBytes)} />
         <Fact label="Time left" value={queryable ? <TimeLeft expiresAt={expiresAt} /> : '–'} />

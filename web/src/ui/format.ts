@@ -48,8 +48,9 @@ export function formatSpan(seconds: number): string {
   return parts.length > 0 ? parts.join(' ') : unitFormat('second').format(0);
 }
 
+/** In English, as the words around it are. */
 function unitFormat(unit: string): Intl.NumberFormat {
-  return new Intl.NumberFormat(undefined, { style: 'unit', unit, unitDisplay: 'short' });
+  return new Intl.NumberFormat('en', { style: 'unit', unit, unitDisplay: 'short' });
 }
 
 export function formatDuration(milliseconds: number): string {
