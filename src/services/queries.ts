@@ -53,7 +53,7 @@ export class QueryService {
    * REPLICA_NOT_READY, SQL_ERROR, QUERY_TIMEOUT, or QUOTA_EXCEEDED for too large an answer.
    */
   async run(owner: string, request: QueryRequest, signal: AbortSignal): Promise<QueryAnswer> {
-    validate(request);
+    validate(request, this.limits.maxMessageBytes);
     const startedAt = performance.now();
     const { chatId, sql, access, maxRows, timeoutMs } = request;
     const readOnly = access === 'READ_ONLY';
@@ -104,11 +104,15 @@ export class QueryService {
   }
 }
 
-function validate({ sql, maxRows, timeoutMs }: QueryRequest): void {
+function validate({ sql, maxRows, timeoutMs, record }: QueryRequest, maxMessageBytes: number): void {
   if (sql.trim() === '') throw badInput('sql', 'is empty; give one SQL statement');
   if (sql.includes('\0')) throw badInput('sql', 'holds a character U+0000, which PostgreSQL does not take');
   if (sql.length > LONGEST_SQL)
     throw badInput('sql', `has ${sql.length} characters; at most ${LONGEST_SQL} are allowed`);
+  if (record && Buffer.byteLength(JSON.stringify(sql)) > maxMessageBytes) {
+    const problem = `is larger than a message may be, ${maxMessageBytes} bytes (MAX_MESSAGE_BYTES)`;
+    throw badInput('sql', `${problem}; run it with record: false`);
+  }
   if (!(maxRows >= 1 && maxRows <= MOST_ROWS)) {
     throw badInput('maxRows', `${maxRows} is out of range; give 1 to ${MOST_ROWS}`);
   }

@@ -26,6 +26,7 @@ const STUBBORN = `do $$ begin loop begin perform pg_sleep(60);
   exception when query_canceled then null; end; end loop; end $$`;
 const RUN = 'mutation($input: RunQueryInput!) { runQuery(input: $input) { rowCount } }';
 
+const MESSAGE_BYTES = 100_000;
 const env: Record<string, string> = (await dockerAvailable())
   ? { REPLICA_ENGINE: 'docker', REPLICA_IMAGE: (await testImage()) as string }
   : { REPLICA_ENGINE: 'embedded' };
@@ -35,7 +36,7 @@ describe('a query', () => {
   let chatId: string;
 
   beforeAll(async () => {
-    app = await startApp(env);
+    app = await startApp({ ...env, MAX_MESSAGE_BYTES: String(MESSAGE_BYTES) });
     chatId = await app.createChat();
     expect(await app.replicate(chatId, SCRIPT)).toMatchObject({ state: 'READY' });
   });
@@ -368,6 +369,9 @@ describe('a query', () => {
     const before = await messages(chatId);
     await read('selekt', { record: true });
     await read("select repeat('x', 200000000)", { record: true });
+    const long = `select 1 -- ${'x'.repeat(MESSAGE_BYTES)}`;
+    expect(problem(await read(long, { record: true }))).toMatchObject({ code: 'BAD_USER_INPUT', field: 'sql' });
+    expect((await read(long)).data.runQuery.rowCount).toBe(1);
     expect(await messages(chatId)).toEqual(before);
     await read('select 1', { record: true });
     expect(await messages(chatId)).toEqual([...before, 'QUERY', 'TABLE']);
