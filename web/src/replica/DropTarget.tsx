@@ -3,17 +3,18 @@ import { FileUp } from 'lucide-react';
 import { type DragEvent, type ReactNode, useRef, useState } from 'react';
 import { startUpload } from './uploads.js';
 
-/** A file may be dropped anywhere on a chat. */
+/** A file may be dropped anywhere on a chat. What else is dragged, words for the editor say, goes its own way. */
 export function DropTarget({ chatId, children }: { chatId: string; children: ReactNode }) {
   const client = useApolloClient();
   const depth = useRef(0);
   const [over, setOver] = useState(false);
   const move = (change: number) => (event: DragEvent) => {
-    if (!event.dataTransfer.types.includes('Files')) return;
+    if (!carriesFiles(event)) return;
     depth.current += change;
     setOver(depth.current > 0);
   };
   const drop = (event: DragEvent) => {
+    if (!carriesFiles(event)) return;
     event.preventDefault();
     depth.current = 0;
     setOver(false);
@@ -26,7 +27,7 @@ export function DropTarget({ chatId, children }: { chatId: string; children: Rea
       className="drop-target"
       onDragEnter={move(1)}
       onDragLeave={move(-1)}
-      onDragOver={(event) => event.preventDefault()}
+      onDragOver={(event) => carriesFiles(event) && event.preventDefault()}
       onDrop={drop}
     >
       {children}
@@ -38,4 +39,8 @@ export function DropTarget({ chatId, children }: { chatId: string; children: Rea
       )}
     </div>
   );
+}
+
+function carriesFiles({ dataTransfer }: DragEvent): boolean {
+  return dataTransfer.types.includes('Files');
 }
