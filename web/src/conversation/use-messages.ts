@@ -1,5 +1,5 @@
 import { useApolloClient, useQuery, useSubscription } from '@apollo/client/react';
-import { useRef } from 'react';
+import { useMemo, useRef } from 'react';
 import { useOnReconnect } from '../api/occasions.js';
 import { refresh } from '../api/refresh.js';
 import { ChatDocument } from '../chat/operations.js';
@@ -29,11 +29,16 @@ export function useMessages(chatId: string) {
       do await fetchMore({ variables: { first: CATCH_UP, after: pageInfo()?.endCursor || null, last: null } });
       while (pageInfo()?.hasNextPage);
     });
-  const loadOlder = () =>
-    inTurn(async () => {
+  const loadingOlder = useRef(false);
+  const loadOlder = async () => {
+    if (loadingOlder.current) return;
+    loadingOlder.current = true;
+    await inTurn(async () => {
       const { startCursor, hasPreviousPage } = pageInfo() ?? {};
       if (hasPreviousPage) await fetchMore({ variables: { last: PAGE, before: startCursor } });
     });
+    loadingOlder.current = false;
+  };
 
   useSubscription(MessageAddedDocument, {
     variables: { chatId },
@@ -46,8 +51,9 @@ export function useMessages(chatId: string) {
   useOnReconnect(catchUp);
 
   const { edges, pageInfo: page } = data?.chat?.messages ?? {};
+  const messages = useMemo(() => edges?.map(({ node }) => node) ?? [], [edges]);
   return {
-    messages: edges?.map(({ node }) => node) ?? [],
+    messages,
     hasOlder: page?.hasPreviousPage ?? false,
     loadOlder,
     loading: loading && !edges,

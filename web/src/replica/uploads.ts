@@ -21,6 +21,8 @@ export async function startUpload(
   file: File,
   onError: OnError = 'STOP',
 ): Promise<void> {
+  // The one that is being sent can be seen, and cancelled.
+  if (uploads()[chatId]?.sending) return;
   const controller = new AbortController();
   const abort = () => controller.abort();
   note(chatId, { file, sending: true, abort });
