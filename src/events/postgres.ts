@@ -138,25 +138,29 @@ export class PostgresEventBus implements EventBus {
     this.#probing = setInterval(probe, PROBE_INTERVAL_MS).unref();
   }
 
-  /** Until it succeeds; then everybody is told that events may have been missed. */
-  async #relisten(): Promise<void> {
+  /** Everybody is told that events may have been missed before anything new is told: they read what is stored first. */
+  #relisten(): void {
     clearInterval(this.#probing);
     if (this.#closed) return;
     this.logger.warn('the connection that events come by broke');
+    const again = this.#reconnect().then(() => {
+      for (const listener of [...this.#missed]) listener();
+    });
+    this.#hearing = this.#hearing.then(() => again);
+  }
+
+  /** Until it succeeds, or the bus is closed. */
+  async #reconnect(): Promise<void> {
     while (!this.#closed) {
       try {
         await this.#listen();
+        this.logger.info('events come again');
         break;
       } catch {
         await sleep(RECONNECT_MS, undefined, { ref: false });
       }
     }
-    if (this.#closed) {
-      await this.#client?.end().catch(() => {});
-      return;
-    }
-    this.logger.info('events come again');
-    for (const listener of [...this.#missed]) listener();
+    if (this.#closed) await this.#client?.end().catch(() => {});
   }
 
   /** One after the other, also when one has to be read first. */

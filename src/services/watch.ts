@@ -72,7 +72,7 @@ export async function watchMessages(
     start = page.items[0]?.position ?? 0;
     return [];
   };
-  /** From the newest one back to the last that has been delivered. */
+  /** From the newest page back to one that has been delivered in full. */
   const missed = async (after: number) => {
     const found: Message[] = [];
     for (let before: number | undefined; found.length <= UNREAD_MESSAGES; ) {
@@ -83,11 +83,10 @@ export async function watchMessages(
         ...(before && { before }),
       });
       if (!page) throw chatNotFound(chatId);
-      const messages = page.items.map(({ node }) => node);
-      const fresh = messages.slice(messages.findLastIndex(({ id }) => delivered.has(id)) + 1);
-      found.unshift(...fresh);
+      const fresh = page.items.filter(({ node }) => !delivered.has(node.id));
+      if (fresh.length === 0) break;
+      found.unshift(...fresh.map(({ node }) => node));
       before = page.items[0]?.position;
-      if (before === undefined || fresh.length < messages.length) break;
     }
     return found;
   };
