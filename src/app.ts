@@ -68,8 +68,8 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     const secureContext = await readTls(config.gateway.tls);
     const instance = newId();
     const tracing = await startTracing(config, instance, releasers);
-    const { store, events: bus, registry } = await openStorage(config, instance, logger, releasers);
-    const { engine: chosen, why } = await chooseEngine(config, instance, logger);
+    const { store, events: bus, registry, storeId } = await openStorage(config, instance, logger, releasers);
+    const { engine: chosen, why } = await chooseEngine(config, instance, storeId, logger);
     const { warm: servers } = config.replica;
     const engine = servers > 0 ? new WarmEngine(chosen, { servers, logger }) : chosen;
     releasers.push(() => engine.close());
@@ -180,7 +180,7 @@ async function openStorage(
   instance: string,
   logger: Logger,
   releasers: (() => Promise<void>)[],
-): Promise<{ store: ChatStore; events: EventBus; registry: Registry }> {
+): Promise<{ store: ChatStore; events: EventBus; registry: Registry; storeId?: string }> {
   if (!config) {
     const [store, events] = [new MemoryChatStore(), new MemoryEventBus()];
     releasers.push(
@@ -202,7 +202,8 @@ async function openStorage(
   });
   const events = await PostgresEventBus.open(url, database, logger);
   releasers.push(() => events.close());
-  return { store, events, registry: new PostgresRegistry(database, instance) };
+  const registry = new PostgresRegistry(database, instance);
+  return { store, events, registry, storeId: await registry.storeId() };
 }
 
 async function readTls(files: Config['gateway']['tls']): Promise<SecureContext | undefined> {
@@ -229,10 +230,11 @@ function createGateway(
 async function chooseEngine(
   config: Config,
   instance: string,
+  store: string | undefined,
   logger: Logger,
 ): Promise<{ engine: ReplicaEngine; why: string }> {
   const { image, connect, defaultMajor, memoryBytes, cpus } = config.replica;
-  const docker = () => new DockerEngine({ instance, image, connect, defaultMajor, memoryBytes, cpus, logger });
+  const docker = () => new DockerEngine({ instance, store, image, connect, defaultMajor, memoryBytes, cpus, logger });
   const embedded = () => new EmbeddedEngine({ instance, memoryBytes, logger });
   if (config.engine === 'docker') return { engine: docker(), why: 'as REPLICA_ENGINE says' };
   if (config.engine === 'embedded') return { engine: embedded(), why: 'as REPLICA_ENGINE says' };

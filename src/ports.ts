@@ -34,10 +34,22 @@ export interface ChatStore {
   deleteReplica(owner: string, chatId: string): Promise<boolean>;
   /** Of the chat's replications, deleted ones included; 0 when there was none. */
   lastSequence(chatId: string): Promise<number>;
+  /** How to get into the replica's server; goes with the replica. */
+  saveAccess(chatId: string, access: ReplicaAccess): Promise<boolean>;
+  access(chatId: string): Promise<ReplicaAccess | undefined>;
   saveReplica(replica: Replica): Promise<boolean>;
   /** Nothing comes between the reading that `change` is given and the writing of what it returns. */
   updateReplica(chatId: string, change: (replica: Replica) => Replica): Promise<Replica | undefined>;
   close(): Promise<void>;
+}
+
+/** What the server needs to use a replica that another one has made. Holds passwords: never logged, stored encrypted. */
+export interface ReplicaAccess {
+  readonly serverId: string;
+  readonly admin: ReplicaServer['admin'];
+  readonly tenant: { readonly user: string; readonly password: string; readonly database: string };
+  /** null for as long as the server. */
+  readonly ttlSeconds: number | null;
 }
 
 /** Who of the servers that share a store is busy with which chat. What a server had that is gone, another one takes over. */
@@ -49,8 +61,15 @@ export interface Registry {
   release(chatId: string): Promise<void>;
   /** Claims the chats with a replica in the making, or in use, that a server has left. */
   takeOver(): Promise<Inheritance[]>;
+  living(): Promise<Living>;
   /** Gives all of it free. */
   close(): Promise<void>;
+}
+
+/** By their names: the servers that live, and the PostgreSQL servers that are in use. */
+export interface Living {
+  readonly instances: ReadonlySet<string>;
+  readonly servers: ReadonlySet<string>;
 }
 
 export interface Inheritance {
@@ -100,9 +119,18 @@ export interface ReplicaEngine {
    * Throws ENGINE_UNAVAILABLE, or the signal's reason.
    */
   provision(request: ProvisionRequest): Promise<ReplicaServer>;
-  /** Removes what has been left behind by engines that are gone (a killed server) and resolves with how many. */
-  reap(): Promise<number>;
-  /** Disposes every server that it still runs. */
+  /**
+   * A server that another engine on the same store has provisioned, or this one before it left it. Rejects with
+   * ENGINE_UNAVAILABLE when nobody can tell whether it runs, and otherwise when it does not. Without this method, servers
+   * end with their engine.
+   */
+  attach?(serverId: string, admin: ReplicaServer['admin']): Promise<ReplicaServer>;
+  /**
+   * Removes what has been left behind by engines that are gone (a killed server) and resolves with how many. What of the
+   * store is still needed, `living` tells.
+   */
+  reap(living?: () => Promise<Living>): Promise<number>;
+  /** Disposes every server that it still runs and has not left. */
   close(): Promise<void>;
 }
 
@@ -139,6 +167,8 @@ export interface ReplicaServer {
   readonly stopped: Promise<ServerStop>;
   /** Why sessions are being lost, when the engine knows: asked after a connection broke. */
   fault(): Promise<ServerStop | undefined>;
+  /** Ends what goes through this engine, and lets the server run, for others to attach. As the engine has `attach`. */
+  leave?(): Promise<void>;
   /** Stops it and removes all of it: process, container, volume, files. Safe to call more than once. */
   dispose(): Promise<void>;
 }

@@ -7,6 +7,8 @@ const MiB = 1024 * 1024;
 
 export const LABEL = {
   instance: 'replichat.instance',
+  /** Whose replicas outlive the instance: that of the servers that share it. */
+  store: 'replichat.store',
   host: 'replichat.host',
   /** As in ReplicaServer.id, whatever the container is called by now. */
   server: 'replichat.server',
@@ -50,6 +52,7 @@ export interface ContainerSpec {
   name: string;
   image: string;
   instance: string;
+  store?: string | undefined;
   chatId: string | undefined;
   password: string;
   memoryBytes: number;
@@ -76,6 +79,7 @@ export function containerOptions(spec: ContainerSpec): Dockerode.ContainerCreate
     Cmd: [scramVerifier(spec.password), ...settings],
     Labels: {
       [LABEL.instance]: spec.instance,
+      ...(spec.store === undefined ? {} : { [LABEL.store]: spec.store }),
       [LABEL.host]: hostname(),
       [LABEL.server]: spec.name,
       ...(spec.chatId === undefined ? {} : { [LABEL.chat]: spec.chatId }),

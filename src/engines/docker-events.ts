@@ -21,17 +21,17 @@ export interface EventHandlers {
 const RECONNECT_MS = 1_000;
 const EVENTS = ['oom', 'die', 'died', 'pause'];
 
-/** Watches the instance's containers until the signal is aborted, however often the Engine hangs up. */
+/** Watches the containers with this label until the signal is aborted, however often the Engine hangs up. */
 export async function watchEvents(
   docker: Dockerode,
-  instance: string,
+  label: string,
   handlers: EventHandlers,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
     try {
       const events = await docker.getEvents({
-        filters: { type: ['container'], label: [`${LABEL.instance}=${instance}`], event: EVENTS },
+        filters: { type: ['container'], label: [label], event: EVENTS },
         abortSignal: signal,
       });
       handlers.begun();

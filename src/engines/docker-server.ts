@@ -100,6 +100,15 @@ export class DockerServer implements ReplicaServer {
     await abortable(takingOver, signal);
   }
 
+  /** What runs already. Rejects when it does not. */
+  async attach(containerId: string): Promise<void> {
+    this.#container = this.#options.docker.getContainer(containerId);
+    this.#exists = true;
+    await this.noticeExit();
+    if (this.#stop) throw new Error(this.#stop.message);
+    if (this.#options.connect === 'auto') this.#folder = await this.#socketFolder();
+  }
+
   async #socketFolder(): Promise<SocketFolder | undefined> {
     const { Id, State } = await this.#container.inspect({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
     const folder = await SocketFolder.of({ id: Id, pid: State.Pid });
@@ -200,6 +209,13 @@ export class DockerServer implements ReplicaServer {
     const abortSignal = AbortSignal.timeout(FAULT_TIMEOUT_MS);
     const multiplexed = await this.#container.logs({ stdout: true, stderr: true, tail: LOG_LINES, abortSignal });
     return textOf(multiplexed);
+  }
+
+  async leave(): Promise<void> {
+    this.#gone.abort(new Error('the server has left its replicas to others'));
+    await this.#folder?.close();
+    for (const stream of this.#streams) stream.destroy();
+    this.#options.onRemoved();
   }
 
   /** Rejects when the Engine does not do it; another call tries again, and so does the engine's reaper. */

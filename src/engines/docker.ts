@@ -3,7 +3,7 @@ import Dockerode from 'dockerode';
 import type { Logger } from 'pino';
 import { ReplichatError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
-import type { ProvisionRequest, ReplicaEngine, ReplicaServer } from '../ports.js';
+import type { Living, ProvisionRequest, ReplicaEngine, ReplicaServer } from '../ports.js';
 import { newAdmin } from '../postgres/boot.js';
 import { abortable } from './abortable.js';
 import { containerName, containerOptions, INCOMPLETE_IMAGE, LABEL } from './docker-container.js';
@@ -17,6 +17,8 @@ import { isAlive, presenceFolder, removeStalePresences } from './presence.js';
 export interface DockerEngineOptions {
   /** Unique among the servers that share the Docker Engine; 20 characters of [0-9a-z]. */
   instance: string;
+  /** Of the servers that share a store: their replicas outlive the one that has made them. */
+  store?: string | undefined;
   /** "postgres:{major}", or one image for all. */
   image: string;
   defaultMajor: number;
@@ -43,6 +45,7 @@ export class DockerEngine implements ReplicaEngine {
   readonly #docker: Dockerode;
   readonly #images: ImageSource;
   readonly #fleet: Fleet<DockerServer>;
+  readonly attach?: NonNullable<ReplicaEngine['attach']>;
   #watching: Promise<void> | undefined;
 
   constructor(options: DockerEngineOptions) {
@@ -50,6 +53,7 @@ export class DockerEngine implements ReplicaEngine {
     this.#docker = options.docker ?? new Dockerode();
     this.#images = new ImageSource(this.#docker);
     this.#fleet = new Fleet(options.instance, options.logger);
+    if (options.store !== undefined) this.attach = (serverId, admin) => this.#attach(serverId, admin);
     this.description =
       `every replica is a container of ${options.image} on the Docker Engine, with limits and without a network; ` +
       'containers share the kernel of their machine, and the disk space they may fill is not limited by Docker';
@@ -103,10 +107,24 @@ export class DockerEngine implements ReplicaEngine {
   }
 
   #start(image: string, chatId: string | undefined, hostCpus: number, signal: AbortSignal): Promise<DockerServer> {
-    const { instance, memoryBytes, cpus, connect = 'auto', startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    const { instance, store, memoryBytes, cpus, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const admin = newAdmin();
     const name = containerName(chatId, newId());
-    const server = new DockerServer({
+    const server = this.#server(name, image, admin, hostCpus);
+    const { password } = admin;
+    const container = containerOptions({ name, image, instance, store, chatId, password, memoryBytes, cpus });
+    const deadline = AbortSignal.timeout(startTimeoutMs);
+    return this.#fleet.start(
+      server,
+      signal,
+      () => server.start(container, AbortSignal.any([signal, deadline])),
+      (error) => startFailure(server, image, error, deadline),
+    );
+  }
+
+  #server(name: string, image: string, admin: ReplicaServer['admin'], hostCpus: number): DockerServer {
+    const { memoryBytes, cpus, connect = 'auto', startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    return new DockerServer({
       docker: this.#docker,
       name,
       image,
@@ -117,15 +135,24 @@ export class DockerEngine implements ReplicaEngine {
       startTimeoutMs,
       onRemoved: () => this.#fleet.forget(name),
     });
-    const { password } = admin;
-    const container = containerOptions({ name, image, instance, chatId, password, memoryBytes, cpus });
-    const deadline = AbortSignal.timeout(startTimeoutMs);
-    return this.#fleet.start(
-      server,
-      signal,
-      () => server.start(container, AbortSignal.any([signal, deadline])),
-      (error) => startFailure(server, image, error, deadline),
-    );
+  }
+
+  async #attach(serverId: string, admin: ReplicaServer['admin']): Promise<ReplicaServer> {
+    return this.#fleet.run(new AbortController().signal, async () => {
+      try {
+        this.#watching ??= this.#watch();
+        const label = [`${LABEL.server}=${serverId}`, `${LABEL.store}=${this.#options.store}`];
+        const [container] = await this.#docker.listContainers({
+          filters: { label },
+          abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+        });
+        if (!container) throw new Error(`the container ${serverId} does not run any more`);
+        const server = this.#server(serverId, container.Image, admin, await this.#hostCpus());
+        return await this.#fleet.adopt(server, () => server.attach(container.Id));
+      } catch (error) {
+        throw isUnreachable(error) ? unreachable(this.#docker, error) : error;
+      }
+    });
   }
 
   #watch(): Promise<void> {
@@ -137,15 +164,19 @@ export class DockerEngine implements ReplicaEngine {
         for (const server of this.#fleet.all()) void server.noticeExit();
       },
     };
-    return watchEvents(this.#docker, this.#options.instance, handlers, this.#fleet.closing);
+    const { instance, store } = this.#options;
+    const label = store === undefined ? `${LABEL.instance}=${instance}` : `${LABEL.store}=${store}`;
+    return watchEvents(this.#docker, label, handlers, this.#fleet.closing);
   }
 
-  async reap(): Promise<number> {
+  async reap(whoLives?: () => Promise<Living>): Promise<number> {
     let reaped = 0;
-    const containers = await this.#containersOfThisHost();
+    const containers = await this.#containers();
     this.#noticeExits(containers);
+    // Asked after them: whoever has made one of them is known by then.
+    const living = await whoLives?.();
     for (const container of containers) {
-      if (!(await this.#isOrphan(container))) continue;
+      if (!(await this.#isOrphan(container, living))) continue;
       const facts = { container: container.Names[0], labels: container.Labels };
       this.#options.logger.info(facts, 'removing an orphan');
       try {
@@ -165,11 +196,11 @@ export class DockerEngine implements ReplicaEngine {
     for (const server of this.#fleet.all()) if (!running.includes(server.id)) void server.noticeExit();
   }
 
-  async #containersOfThisHost(): Promise<Dockerode.ContainerInfo[]> {
+  async #containers(): Promise<Dockerode.ContainerInfo[]> {
     try {
       return await this.#docker.listContainers({
         all: true,
-        filters: { label: [LABEL.instance, `${LABEL.host}=${hostname()}`] },
+        filters: { label: [LABEL.instance] },
         abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS),
       });
     } catch (error) {
@@ -181,9 +212,16 @@ export class DockerEngine implements ReplicaEngine {
    * Its instance is gone, or it is ours and unknown: made by a call whose answer was lost. Whether the instance of
    * another temp folder lives cannot be told from here; what has ended by itself is of no use to anybody, though.
    */
-  async #isOrphan({ Labels, State }: Dockerode.ContainerInfo): Promise<boolean> {
+  async #isOrphan({ Labels, State }: Dockerode.ContainerInfo, living: Living | undefined): Promise<boolean> {
     const instance = Labels[LABEL.instance] ?? '';
-    if (instance === this.#options.instance) return !this.#fleet.get(Labels[LABEL.server] ?? '');
+    const server = Labels[LABEL.server] ?? '';
+    if (Labels[LABEL.store] !== undefined) {
+      // What belongs to another store, only its own servers know.
+      if (Labels[LABEL.store] !== this.#options.store || !living || living.servers.has(server)) return false;
+      return instance === this.#options.instance ? !this.#fleet.get(server) : !living.instances.has(instance);
+    }
+    if (Labels[LABEL.host] !== hostname()) return false;
+    if (instance === this.#options.instance) return !this.#fleet.get(server);
     if (Labels[LABEL.presence] !== presenceFolder()) return State === 'exited';
     return !(await isAlive(instance));
   }

@@ -69,6 +69,18 @@ export class Fleet<S extends ReplicaServer> {
     }
   }
 
+  /** A server that runs already: it is left alone when that fails. */
+  async adopt(server: S, attach: () => Promise<void>): Promise<S> {
+    this.#servers.set(server.id, server);
+    try {
+      await attach();
+      return server;
+    } catch (error) {
+      this.#servers.delete(server.id);
+      throw error;
+    }
+  }
+
   async close(): Promise<void> {
     this.#closing.abort(new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down'));
     await Promise.allSettled(this.#starting);

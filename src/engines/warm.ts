@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../domain/errors.js';
-import type { ProvisionRequest, ReplicaEngine, ReplicaServer } from '../ports.js';
+import type { Living, ProvisionRequest, ReplicaEngine, ReplicaServer } from '../ports.js';
 import { abortable } from './abortable.js';
 
 export interface WarmEngineOptions {
@@ -32,6 +32,7 @@ export class WarmEngine implements ReplicaEngine {
   readonly name: string;
   readonly description: string;
   readonly convertsArchives: boolean;
+  readonly attach?: NonNullable<ReplicaEngine['attach']>;
   readonly #warm = new Set<Warm>();
   /** Of the last request. */
   #majorVersion: number | undefined;
@@ -46,6 +47,7 @@ export class WarmEngine implements ReplicaEngine {
     this.name = engine.name;
     this.description = engine.description;
     this.convertsArchives = engine.convertsArchives;
+    if (engine.attach) this.attach = engine.attach.bind(engine);
   }
 
   check(): Promise<void> {
@@ -56,8 +58,8 @@ export class WarmEngine implements ReplicaEngine {
     return this.engine.serverFor(majorVersion);
   }
 
-  reap(): Promise<number> {
-    return this.engine.reap();
+  reap(living?: () => Promise<Living>): Promise<number> {
+    return this.engine.reap(living);
   }
 
   /** The warm servers are the other engine's, which disposes all that it runs. */

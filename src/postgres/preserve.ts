@@ -1,5 +1,14 @@
 import type { ReplicaServer } from '../ports.js';
-import { type Admin, asAdmin, describeTenant, quote, repair, type Tenant, type TenantFacts } from './tenant.js';
+import {
+  type Admin,
+  asAdmin,
+  describeTenant,
+  endSessions,
+  quote,
+  repair,
+  type Tenant,
+  type TenantFacts,
+} from './tenant.js';
 
 /** The copy of the chat's database as it was right after the restore. */
 const PRISTINE = 'replichat_pristine';
@@ -18,7 +27,7 @@ const COPY_FILES_BYTES = 64 * 1024 * 1024;
 export async function preserveTenant(server: ReplicaServer, tenant: Tenant): Promise<void> {
   await asAdmin(server, async (admin) => {
     const { client } = admin;
-    if (await exists(admin, PRISTINE)) return;
+    if (await isPreserved(admin)) return;
     await endSessions(admin, tenant);
     const options = `ALLOW_CONNECTIONS false ${await copying(admin, tenant.database)}`;
     await client.query(`CREATE DATABASE ${GROWING} TEMPLATE ${quote(tenant.database)} ${options}`);
@@ -53,15 +62,14 @@ async function replace({ client }: Admin, tenant: Tenant): Promise<void> {
   await client.query(`ALTER DATABASE ${database} OWNER TO ${quote(tenant.user)}`);
 }
 
+/** Whether the state of a restore is kept for `resetTenant`. */
+export function isPreserved(admin: Admin): Promise<boolean> {
+  return exists(admin, PRISTINE);
+}
+
 async function exists({ client }: Admin, database: string): Promise<boolean> {
   const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [database]);
   return rowCount === 1;
-}
-
-async function endSessions({ client }: Admin, tenant: Tenant): Promise<void> {
-  await client.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1', [
-    tenant.database,
-  ]);
 }
 
 /** What a reset has left, and what an attempt that broke off has. It takes longer than the reset. */

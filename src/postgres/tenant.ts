@@ -158,6 +158,13 @@ export async function terminateBackend(server: ReplicaServer, processId: number)
   await asAdmin(server, ({ client }) => client.query('SELECT pg_terminate_backend($1)', [processId]));
 }
 
+/** Whoever's they are. */
+export async function endSessions({ client }: Admin, tenant: Tenant): Promise<void> {
+  await client.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1', [
+    tenant.database,
+  ]);
+}
+
 /** A session of the administrator's, in the maintenance database, where no chat's object lies in wait on the search path. */
 export class Admin {
   private constructor(

@@ -1,7 +1,8 @@
 import { messageOf, ReplichatError } from '../domain/errors.js';
 import type { ReplicaServer } from '../ports.js';
-import { dropLeftovers, preserveTenant, resetTenant } from '../postgres/preserve.js';
-import { type Tenant, type TenantFacts, usedBytes } from '../postgres/tenant.js';
+import type { ReplicaLock } from '../postgres/lock.js';
+import { dropLeftovers, isPreserved, preserveTenant, resetTenant } from '../postgres/preserve.js';
+import { asAdmin, type Tenant, type TenantFacts, usedBytes } from '../postgres/tenant.js';
 
 /** How long a first write waits for the uses under way to end. */
 const QUIET_MS = 30_000;
@@ -29,18 +30,40 @@ export class Pristine {
       readonly diskBytes: number;
       /** Ends queries and sessions of PostgreSQL clients, each with a word, before the server ends what is left. */
       readonly endSessions: () => Promise<void>;
+      /** When other servers may use the replica, too. */
+      readonly lock?: ReplicaLock | undefined;
     },
   ) {}
 
   /** Throws QUOTA_EXCEEDED when there is no room for the copy, QUERY_TIMEOUT when the others do not end. */
   async use<T>(mayWrite: boolean, work: () => Promise<T>): Promise<T> {
     const deadline = Date.now() + QUIET_MS;
+    const { lock } = this.options;
+    if (!mayWrite || !lock) return this.#use(mayWrite, deadline, work);
+    for (;;) {
+      await this.#changing?.catch(() => {});
+      const outcome = await lock.together(async (isPreserved) => {
+        // A reset waits for the lock.
+        if (this.#changing) return undefined;
+        this.#copied = isPreserved;
+        return isPreserved ? { done: await this.#counted(work) } : undefined;
+      });
+      if (outcome) return outcome.done;
+      if (!this.#changing) await this.#use(true, deadline, async () => {});
+    }
+  }
+
+  async #use<T>(mayWrite: boolean, deadline: number, work: () => Promise<T>): Promise<T> {
     for (;;) {
       if (this.#changing) await this.#changing.catch(() => {});
       else if (!mayWrite || this.#copied) break;
-      else if (this.#users === 0) await this.#change('copied', () => this.#copy());
+      else if (this.#users === 0) await this.#change('copied', () => this.#copyAlone());
       else await this.#quiet(deadline);
     }
+    return this.#counted(work);
+  }
+
+  async #counted<T>(work: () => Promise<T>): Promise<T> {
     this.#users += 1;
     try {
       return await work();
@@ -55,11 +78,15 @@ export class Pristine {
     while (this.#changing) await this.#changing.catch(() => {});
     return this.#change('reset', async () => {
       this.#copied = false;
-      const facts = await resetTenant(this.server, this.tenant);
+      const facts = await this.#alone(() => resetTenant(this.server, this.tenant), this.tenant);
       // If that fails, the next copy tries again.
-      this.#tidying = dropLeftovers(this.server).catch(() => {});
+      this.#tidying = this.#alone(() => dropLeftovers(this.server)).catch(() => {});
       return facts;
     });
+  }
+
+  #alone<T>(work: () => Promise<T>, tenant?: Tenant): Promise<T> {
+    return this.options.lock?.alone(work, tenant) ?? work();
   }
 
   async #quiet(deadline: number): Promise<void> {
@@ -76,8 +103,15 @@ export class Pristine {
     clearTimeout(timer);
   }
 
-  async #copy(): Promise<void> {
+  async #copyAlone(): Promise<void> {
     await this.#tidying;
+    await this.#alone(() => this.#copy());
+    this.#copied = true;
+  }
+
+  async #copy(): Promise<void> {
+    // By another server, or in the time of an earlier one.
+    if (await asAdmin(this.server, isPreserved)) return;
     await dropLeftovers(this.server);
     // The database is most of it.
     if (2 * (await usedBytes(this.server)) > this.options.diskBytes) {
@@ -86,7 +120,6 @@ export class Pristine {
       throw new ReplichatError('QUOTA_EXCEEDED', message, { quota: 'disk' });
     }
     await preserveTenant(this.server, this.tenant);
-    this.#copied = true;
   }
 
   /** Whoever comes meanwhile waits. */

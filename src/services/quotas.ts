@@ -52,6 +52,15 @@ export class Quotas {
       const limit = `all replicas together may take ${inMiB(maxBytes)} of ${quota} (MAX_REPLICAS_${quota.toUpperCase()})`;
       throw exceeded(quota, `${limit}, and each is counted with ${inMiB(bytes)}; ${remedy}`);
     }
+    return this.#add(place);
+  }
+
+  /** What runs already. */
+  count(owner: string, chatId: string): () => void {
+    return this.#add({ owner, chatId });
+  }
+
+  #add(place: Place): () => void {
     this.#places.add(place);
     return () => this.#places.delete(place);
   }

@@ -2,26 +2,17 @@ import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import { type Chat, type Credentials, chatNotFound } from '../domain/chat.js';
 import { badInput, messageOf, ReplichatError } from '../domain/errors.js';
-import {
-  hasEnded,
-  next,
-  queued,
-  type Replica,
-  type ReplicationEvent,
-  type ReplicationStatus,
-  type RestoreIssue,
-} from '../domain/replica.js';
+import { hasEnded, queued, type Replica, type ReplicationStatus } from '../domain/replica.js';
 import type { ChatStore, EventBus, Inheritance, Registry, ReplicaEngine } from '../ports.js';
-import { diskIssue } from './disk.js';
 import { inspect } from './dump.js';
-import { InUse } from './in-use.js';
+import { InUse, isUnderWay } from './in-use.js';
 import { insist } from './insist.js';
 import { endedEarly, INTERRUPTED, type Job } from './job.js';
 import { Lease } from './lease.js';
 import { Places } from './places.js';
 import { type QuotaLimits, Quotas } from './quotas.js';
 import { type DumpUpload, Replication, type RestoredServer } from './replication.js';
-import { type ClientSession, type LiveReplica, RunningReplica } from './running.js';
+import type { ClientSession, LiveReplica, RunningReplica } from './running.js';
 import { watchReplication } from './watch.js';
 
 export interface ReplicaLimits {
@@ -47,12 +38,6 @@ export interface ClientAddress {
   readonly port: number;
 }
 
-/** What the replica of a server ends with that is gone. */
-const ABANDONED: RestoreIssue = {
-  code: 'INTERRUPTED',
-  message: 'the server that ran the replica has ended',
-  hint: 'Upload the dump again.',
-};
 const REAP_INTERVAL_MS = 30_000;
 const EXPIRY_INTERVAL_MS = 1_000;
 const LONGEST_TTL_SECONDS = 365 * 86_400;
@@ -62,8 +47,6 @@ export class ReplicaService {
   readonly #inUse: InUse;
   readonly #lease: Lease;
   readonly #places: Places;
-  /** Replaced, and on their way to be removed. */
-  readonly #retiring = new Set<Promise<void>>();
   readonly #quotas: Quotas;
   readonly #timers: NodeJS.Timeout[] = [];
   #closed = false;
@@ -71,17 +54,20 @@ export class ReplicaService {
   constructor(
     private readonly store: ChatStore,
     private readonly events: EventBus,
-    registry: Registry,
+    private readonly registry: Registry,
     private readonly engine: ReplicaEngine,
     /** Names this server, as the registry does. */
-    private readonly instance: string,
+    instance: string,
     private readonly limits: ReplicaLimits,
     /** Undefined when clients cannot reach replicas. */
     private readonly clientAddress: () => ClientAddress | undefined,
     private readonly logger: Logger,
   ) {
     this.#quotas = new Quotas(limits.quotas);
-    this.#inUse = new InUse(store, events, (_chatId, running) => this.#retire(running));
+    const { quotas, ttlSeconds } = limits;
+    const { bytes: diskBytes } = quotas.disk;
+    const parts = { store, events, engine, instance, quotas: this.#quotas, diskBytes, ttlSeconds, logger };
+    this.#inUse = new InUse(parts);
     const inherited = (inheritance: Inheritance) => this.#inherit(inheritance);
     this.#lease = new Lease(registry, { inherited, lost: () => this.#endEverything() }, logger);
     this.#places = new Places(store, events, this.#lease);
@@ -94,7 +80,7 @@ export class ReplicaService {
     this.#timers.push(
       setInterval(() => this.#reap(), REAP_INTERVAL_MS),
       setInterval(
-        () => this.#expire().catch((error) => this.logger.error({ err: error }, 'expiry failed')),
+        () => this.#inUse.expire().catch((error) => this.logger.error({ err: error }, 'expiry failed')),
         EXPIRY_INTERVAL_MS,
       ),
     );
@@ -102,24 +88,22 @@ export class ReplicaService {
 
   async #reap(): Promise<void> {
     try {
-      const count = await this.engine.reap();
+      const count = await this.engine.reap(() => this.registry.living());
       if (count > 0) this.logger.info({ count }, 'removed replicas that have no owner');
     } catch (error) {
       this.logger.warn(`replicas without owner could not be looked for: ${messageOf(error)}`);
     }
   }
 
-  /** Ends what a server has left that is gone: a replication under way, and the replica that it ran. */
+  /** What it has left that is gone: a replication under way ends, a replica is used on where that can be. */
   async #inherit({ chatId, isServerLeft }: Inheritance): Promise<void> {
     // Whoever is busy with it here has found it free.
     if (this.#places.isTaken(chatId)) return;
-    const replica = await this.store.updateReplica(chatId, (stored) => ({
-      ...stored,
-      server: isServerLeft ? null : stored.server,
-      status: abandoned(stored.status, isServerLeft ? null : stored.server),
-    }));
-    if (replica) await this.events.publish('replication', chatId, replica.status);
-    this.logger.warn({ chatId }, 'ended what a server left behind that is gone');
+    try {
+      await this.#inUse.inherit(chatId, isServerLeft);
+    } catch (error) {
+      this.logger.warn({ chatId }, `what a server has left cannot be taken over yet: ${messageOf(error)}`);
+    }
     await this.#lease.release(chatId);
     await this.#reap();
   }
@@ -199,15 +183,15 @@ export class ReplicaService {
     const { spoolBytes, maxUnpackedBytes, restoreTimeoutMs: timeoutMs } = this.limits;
     const diskBytes = this.limits.quotas.disk.bytes;
     const limits = { diskBytes, spoolBytes, maxUnpackedBytes, timeoutMs };
-    const keep = (restored: RestoredServer) => this.#keep(job, replication.status, restored, options.ttlSeconds);
+    const keep = (restored: RestoredServer) => this.#inUse.keep(job, replication.status, restored, options.ttlSeconds);
     logger.info('replication accepted');
     const run = async () => {
       await this.events.publish('replication', chat.id, status);
       await replication.run(chat, upload, this.engine, { onError: options.onError, ...limits }, keep);
-      if (job.replaced) this.#retire(job.replaced);
+      if (job.replaced) this.#inUse.retire(job.replaced);
       const { state, error } = replication.status;
       logger.info({ state, code: error?.code }, 'replication ended');
-      if (state === 'READY') await this.#endUnserved(chat.id);
+      if (state === 'READY') await this.#inUse.endUnserved(chat.id);
     };
     run()
       .catch((error) => logger.error({ err: error }, 'a replication did not end as it should'))
@@ -227,70 +211,6 @@ export class ReplicaService {
     // Others have taken this server for gone.
     if (replica && replica.status !== status) job.controller.abort(INTERRUPTED);
     else await this.events.publish('replication', chatId, status);
-  }
-
-  /** The swap: from here on queries go to the new server, and the earlier one goes. */
-  async #keep(job: Job, status: ReplicationStatus, restored: RestoredServer, ttlSeconds: number | null): Promise<void> {
-    const { server, tenant, facts } = restored;
-    const { chatId } = status;
-    const diskBytes = this.limits.quotas.disk.bytes;
-    const running = new RunningReplica(server, tenant, {
-      ttlSeconds: ttlSeconds ?? this.limits.ttlSeconds,
-      diskBytes,
-      onDiskFull: () => this.#serverStopped(chatId, running, diskIssue(diskBytes)),
-      onRemoved: job.givePlaceBack,
-      logger: this.logger,
-    });
-    const { lastUsedAt, expiresAt } = running;
-    const reference = { id: server.id, instance: this.instance };
-    const kept = await this.store.updateReplica(chatId, (stored) =>
-      isUnderWay(stored.status, status) ? { ...stored, ...facts, server: reference, lastUsedAt, expiresAt } : stored,
-    );
-    if (!kept) throw chatNotFound(chatId);
-    if (kept.server !== reference) throw INTERRUPTED;
-    job.replaced = this.#inUse.put(chatId, running);
-    job.givePlaceBack = undefined;
-    server.stopped
-      .then((stop) => this.#serverStopped(chatId, running, { code: stop.reason, message: stop.message }))
-      .catch((error) => this.logger.error({ err: error, chatId }, 'the end of a replica could not be told'));
-  }
-
-  /** Nobody waits for it: the chat may be uploaded to again. */
-  #retire(replaced: RunningReplica): void {
-    const removal = replaced
-      .dispose('a newer dump has replaced the replica; connect with its credentials')
-      .finally(() => this.#retiring.delete(removal));
-    this.#retiring.add(removal);
-  }
-
-  async #serverStopped(chatId: string, running: RunningReplica, issue: RestoreIssue): Promise<void> {
-    if (!this.#inUse.take(chatId, running)) return;
-    this.logger.warn({ chatId, code: issue.code }, `a replica stopped: ${issue.message}`);
-    await this.#end(chatId, running, { type: 'failed', error: issue }, issue.message);
-  }
-
-  /** Its server goes, even when that cannot be told. */
-  async #end(chatId: string, running: RunningReplica, event: ReplicationEvent, why: string): Promise<void> {
-    try {
-      await this.#endUse(chatId, running, event);
-    } finally {
-      await running.dispose(why);
-    }
-  }
-
-  /** Its server is in use no more. */
-  async #endUse(chatId: string, { server }: RunningReplica, event: ReplicationEvent): Promise<void> {
-    const ended = (stored: Replica) => ({ ...stored, server: null, status: endOfUse(stored.status, event) });
-    const end = (stored: Replica) => (stored.server?.id === server.id ? ended(stored) : stored);
-    const replica = await insist(() => this.store.updateReplica(chatId, end));
-    if (replica) await this.events.publish('replication', chatId, replica.status);
-  }
-
-  /** The server may have stopped between the last statement and the READY. */
-  async #endUnserved(chatId: string): Promise<void> {
-    const end = (stored: Replica) => (stored.server ? stored : { ...stored, status: endOfUse(stored.status, STOPPED) });
-    const replica = await this.store.updateReplica(chatId, end);
-    if (replica && replica.status.state !== 'READY') await this.events.publish('replication', chatId, replica.status);
   }
 
   /** Gives the replica to `work`, which only reads. Throws REPLICA_NOT_READY or NOT_FOUND. */
@@ -315,21 +235,13 @@ export class ReplicaService {
 
   async #use<T>(owner: string, chatId: string, work: (running: RunningReplica) => Promise<T>): Promise<T> {
     await this.#chat(owner, chatId);
-    const running = this.#inUse.get(chatId);
+    const running = await this.#inUse.find(chatId);
     if (!running) throw await this.#notReady(owner, chatId);
     try {
       return await work(running);
     } finally {
-      await this.#noteUse(chatId, running);
+      await this.#inUse.noteUse(chatId, running);
     }
-  }
-
-  async #noteUse(chatId: string, running: RunningReplica): Promise<void> {
-    if (this.#inUse.get(chatId) !== running) return;
-    const { lastUsedAt, expiresAt } = running;
-    await this.store.updateReplica(chatId, (stored) =>
-      stored.server?.id === running.server.id ? { ...stored, lastUsedAt, expiresAt } : stored,
-    );
   }
 
   async #chat(owner: string, chatId: string): Promise<Chat> {
@@ -358,7 +270,7 @@ export class ReplicaService {
   /** For PostgreSQL clients: whose user name leads through the gateway. Throws NOT_FOUND or REPLICA_NOT_READY. */
   async credentials(owner: string, chatId: string): Promise<Credentials> {
     const { dbms } = await this.#chat(owner, chatId);
-    const running = this.#inUse.get(chatId);
+    const running = await this.#inUse.find(chatId);
     if (!running) throw await this.#notReady(owner, chatId);
     const address = this.clientAddress();
     if (!address) {
@@ -420,67 +332,18 @@ export class ReplicaService {
   async #dropAnd(chatId: string, work: () => Promise<void>): Promise<void> {
     const job = await this.#places.clear(chatId);
     try {
-      const running = this.#inUse.get(chatId);
-      if (running) this.#inUse.take(chatId, running);
-      await work().catch((error) => {
-        if (running) this.#inUse.put(chatId, running);
-        throw error;
-      });
-      await running?.dispose('the replica was deleted');
+      await this.#inUse.remove(chatId, work);
     } finally {
       await this.#places.leave(chatId, job);
     }
   }
 
-  async #expire(): Promise<void> {
-    const now = new Date();
-    const check = async (chatId: string, running: RunningReplica) => {
-      if (running.noticeSessions()) await this.#noteUse(chatId, running);
-      if (!running.hasExpired(now) || !this.#inUse.take(chatId, running)) return;
-      this.logger.info({ chatId }, 'replica expired');
-      await this.#end(chatId, running, { type: 'expired' }, 'the replica has expired; upload the dump again');
-    };
-    await Promise.all([...this.#inUse.all()].map(([chatId, running]) => check(chatId, running)));
-  }
-
-  /** Ends every replication as INTERRUPTED and removes every replica: what runs here does not outlive the server. */
+  /** Ends every replication as INTERRUPTED, and leaves the replicas to other servers, or removes them. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#timers) clearInterval(timer);
     await this.#places.stopAll(INTERRUPTED);
-    await Promise.all([
-      ...this.#retiring,
-      ...this.#inUse.all().map(([chatId, running]) => this.#shutDown(chatId, running)),
-    ]);
+    await this.#inUse.close();
     await this.#lease.close();
   }
-
-  async #shutDown(chatId: string, running: RunningReplica): Promise<void> {
-    this.#inUse.take(chatId, running);
-    await this.#endUse(chatId, running, { type: 'failed', error: ABANDONED }).catch((error) =>
-      this.logger.warn(`the end of a replica could not be saved: ${messageOf(error)}`),
-    );
-    await running.dispose('the server is shutting down');
-  }
-}
-
-const STOPPED: ReplicationEvent = {
-  type: 'failed',
-  error: { code: 'SERVER_STOPPED', message: 'the replica stopped as soon as it was restored; upload the dump again' },
-};
-
-/** The status of what is left by a server that is gone: a replication under way is over, and so is what it served. */
-function abandoned(status: ReplicationStatus, server: Replica['server']): ReplicationStatus {
-  const isOver = status.state === 'READY' ? server === null : !hasEnded(status.state);
-  return isOver ? next(status, { type: 'failed', error: ABANDONED }, new Date()) : status;
-}
-
-/** What is used no more is no longer READY; what a newer replication says of itself stays. */
-function endOfUse(status: ReplicationStatus, event: ReplicationEvent): ReplicationStatus {
-  return status.state === 'READY' ? next(status, event, new Date()) : status;
-}
-
-/** Whether the stored one is of the same replication, which has not ended. */
-function isUnderWay(stored: ReplicationStatus, { acceptedAt }: ReplicationStatus): boolean {
-  return stored.acceptedAt.getTime() === acceptedAt.getTime() && !hasEnded(stored.state);
 }

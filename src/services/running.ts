@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { ReplichatError } from '../domain/errors.js';
 import type { ReplicaServer } from '../ports.js';
 import { clientConfig } from '../postgres/connect.js';
+import { ReplicaLock } from '../postgres/lock.js';
 import { ROLE_CONNECTIONS, type Tenant, type TenantFacts, terminateBackend } from '../postgres/tenant.js';
 import { OUTPUT_SETTINGS } from '../postgres/values.js';
 import { watchDisk } from './disk.js';
@@ -39,10 +40,14 @@ export interface ClientSession {
 export interface RunningOptions {
   /** null for as long as the server. */
   readonly ttlSeconds: number | null;
+  /** By whichever server; now without it. */
+  readonly lastUsedAt?: Date;
+  /** Others may use it, too, and go on when this server leaves. */
+  readonly isShared?: boolean;
   readonly diskBytes: number;
   readonly onDiskFull: () => void;
   /** Called when it has been disposed. */
-  readonly onRemoved: (() => void) | undefined;
+  readonly onRemoved?: (() => void) | undefined;
   readonly logger: Logger;
 }
 
@@ -59,14 +64,17 @@ const MOST_SESSIONS = ROLE_CONNECTIONS - POOL_SIZE;
 /** A chat's replica from READY to its end: who uses it, and when it was last used. */
 export class RunningReplica implements LiveReplica {
   readonly turns = new Turns(POOL_SIZE);
+  readonly #lock: ReplicaLock | undefined;
   readonly #pristine: Pristine;
   readonly #sessions = new Set<ClientSession>();
   #pool: pg.Pool;
   #ending = newEnding();
   #uses = 0;
-  #lastUsedAt = new Date();
+  #lastUsedAt: Date;
   #watching: AbortController | undefined;
   #ended = false;
+  /** Called when it is gone from here. */
+  onRemoved: (() => void) | undefined;
 
   constructor(
     readonly server: ReplicaServer,
@@ -74,7 +82,11 @@ export class RunningReplica implements LiveReplica {
     private readonly options: RunningOptions,
   ) {
     this.#pool = this.#openPool();
+    this.#lastUsedAt = options.lastUsedAt ?? new Date();
+    this.onRemoved = options.onRemoved;
+    this.#lock = options.isShared ? new ReplicaLock(server) : undefined;
     this.#pristine = new Pristine(server, tenant, {
+      lock: this.#lock,
       diskBytes: options.diskBytes,
       endSessions: async () => {
         this.#endQueries(RESET);
@@ -186,18 +198,33 @@ export class RunningReplica implements LiveReplica {
     watchDisk(this.server, diskBytes, this.#watching.signal, onDiskFull);
   }
 
+  /** Another server says when it used it. */
+  noticeUse(lastUsedAt: Date): void {
+    if (lastUsedAt > this.#lastUsedAt) this.#lastUsedAt = lastUsedAt;
+  }
+
+  /** Leaves the server to others. Never rejects. */
+  leave(why: string): Promise<void> {
+    return this.#end(why, async () => this.server.leave?.());
+  }
+
   /** Removes the server. Never rejects: what cannot be removed now, the reaper removes. */
-  async dispose(why: string): Promise<void> {
+  dispose(why: string): Promise<void> {
+    return this.#end(why, () => this.server.dispose());
+  }
+
+  async #end(why: string, end: () => Promise<void>): Promise<void> {
     this.#ended = true;
     this.#watching?.abort();
     const queriesEnded = this.#endQueries(why);
     await this.#endSessions(why);
     try {
-      await this.server.dispose();
+      await Promise.race([this.#lock?.close(), sleep(POOL_END_MS, undefined, { ref: false })]);
+      await end();
     } catch (error) {
-      this.options.logger.error({ err: error, server: this.server.id }, 'a server could not be removed');
+      this.options.logger.error({ err: error, server: this.server.id }, 'a server could not be left or removed');
     }
-    this.options.onRemoved?.();
+    this.onRemoved?.();
     await Promise.race([queriesEnded, sleep(POOL_END_MS, undefined, { ref: false })]);
   }
 

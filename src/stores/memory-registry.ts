@@ -1,4 +1,4 @@
-import type { Inheritance, Registry } from '../ports.js';
+import type { Inheritance, Living, Registry } from '../ports.js';
 
 /** A Registry of the one server that there is. */
 export class MemoryRegistry implements Registry {
@@ -14,6 +14,10 @@ export class MemoryRegistry implements Registry {
 
   async takeOver(): Promise<Inheritance[]> {
     return [];
+  }
+
+  async living(): Promise<Living> {
+    return { instances: new Set(), servers: new Set() };
   }
 
   async close(): Promise<void> {}

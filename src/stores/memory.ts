@@ -2,7 +2,7 @@ import type { Chat, ChatChanges } from '../domain/chat.js';
 import type { Message } from '../domain/message.js';
 import type { Page, PageRequest } from '../domain/pagination.js';
 import type { Replica } from '../domain/replica.js';
-import type { ChatStore } from '../ports.js';
+import type { ChatStore, ReplicaAccess } from '../ports.js';
 
 interface Positioned<T> {
   readonly position: number;
@@ -16,6 +16,7 @@ interface ChatEntry {
   readonly messages: Positioned<Message>[];
   readonly messagesByClientId: Map<string, Message>;
   replica?: Replica;
+  access?: ReplicaAccess;
   lastSequence: number;
 }
 
@@ -112,12 +113,23 @@ export class MemoryChatStore implements ChatStore {
     if (!entry?.replica) return false;
     entry.lastSequence = entry.replica.status.sequence;
     delete entry.replica;
+    delete entry.access;
     return true;
   }
 
   async lastSequence(chatId: string): Promise<number> {
     const entry = this.#chats.get(chatId);
     return entry?.replica?.status.sequence ?? entry?.lastSequence ?? 0;
+  }
+
+  async saveAccess(chatId: string, access: ReplicaAccess): Promise<boolean> {
+    const entry = this.#chats.get(chatId);
+    if (entry) entry.access = access;
+    return entry !== undefined;
+  }
+
+  async access(chatId: string): Promise<ReplicaAccess | undefined> {
+    return this.#chats.get(chatId)?.access;
   }
 
   async saveReplica(replica: Replica): Promise<boolean> {

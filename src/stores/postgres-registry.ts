@@ -1,5 +1,5 @@
 import type { Database } from '../database/database.js';
-import type { Inheritance, Registry } from '../ports.js';
+import type { Inheritance, Living, Registry } from '../ports.js';
 
 /** Without a word for so long, a server is gone. */
 const LEASE = "interval '6 s'";
@@ -12,6 +12,12 @@ export class PostgresRegistry implements Registry {
     private readonly database: Database,
     private readonly instance: string,
   ) {}
+
+  /** Names the database to the Docker Engine. */
+  async storeId(): Promise<string> {
+    const { rows } = await this.database.query('SELECT id FROM replichat.store');
+    return rows[0]?.id;
+  }
 
   async renew(held: readonly string[]): Promise<boolean> {
     return this.database.transaction(async (session) => {
@@ -70,6 +76,14 @@ export class PostgresRegistry implements Registry {
       );
       return left.rows;
     });
+  }
+
+  async living(): Promise<Living> {
+    const { rows } = await this.database.query(
+      `SELECT array(SELECT id FROM replichat.instance) AS instances,
+              array(SELECT server_id FROM replichat.replica WHERE server_id IS NOT NULL) AS servers`,
+    );
+    return { instances: new Set(rows[0]?.instances), servers: new Set(rows[0]?.servers) };
   }
 
   async close(): Promise<void> {

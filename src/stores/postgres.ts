@@ -1,9 +1,9 @@
-import { type Database, isUniqueViolation, type Session } from '../database/database.js';
+import { type Database, isUniqueViolation } from '../database/database.js';
 import type { Chat, ChatChanges } from '../domain/chat.js';
 import type { Message } from '../domain/message.js';
 import type { Page, PageRequest } from '../domain/pagination.js';
 import type { Replica } from '../domain/replica.js';
-import type { ChatStore } from '../ports.js';
+import type { ChatStore, ReplicaAccess } from '../ports.js';
 import type { Keyring } from './keyring.js';
 
 const CHAT = 'id, owner, name, host, port, "user", database, dbms, environment, created_at AS "createdAt"';
@@ -12,6 +12,7 @@ const REPLICA = `replica.chat_id AS "chatId", status, engine, server_id, instanc
   size_bytes AS "sizeBytes", replica.created_at AS "createdAt", last_used_at AS "lastUsedAt", expires_at AS "expiresAt"`;
 
 const SOURCE_PASSWORD = 'source';
+const REPLICA_ACCESS = 'replica';
 
 type Positioned<T> = T & { readonly position: number };
 
@@ -49,17 +50,18 @@ export class PostgresChatStore implements ChatStore {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
         [id, owner, rows[0].last_position, clientId, name, host, port, user, database, dbms, environment, createdAt],
       );
-      await this.#savePassword(session, id, password);
+      await this.#saveSecret(session, id, SOURCE_PASSWORD, password);
       return chat;
     });
   }
 
-  async #savePassword(session: Session, chatId: string, password: string): Promise<void> {
-    await session.query(
-      `INSERT INTO replichat.secret VALUES ($1, $2, $3)
+  async #saveSecret(session: Pick<Database, 'query'>, chatId: string, field: string, secret: string): Promise<boolean> {
+    const { rowCount } = await session.query(
+      `INSERT INTO replichat.secret SELECT id, $2, $3 FROM replichat.chat WHERE id = $1
        ON CONFLICT (chat_id, field) DO UPDATE SET envelope = excluded.envelope`,
-      [chatId, SOURCE_PASSWORD, this.keyring.seal({ chatId, field: SOURCE_PASSWORD }, password)],
+      [chatId, field, this.keyring.seal({ chatId, field }, secret)],
     );
+    return rowCount === 1;
   }
 
   async ownerOf(chatId: string): Promise<string | undefined> {
@@ -104,7 +106,7 @@ export class PostgresChatStore implements ChatStore {
          WHERE id = $2 AND owner = $1 RETURNING ${CHAT}`,
         [owner, id, name, host, port, user, database, environment],
       );
-      if (rows[0] && password !== undefined) await this.#savePassword(session, id, password);
+      if (rows[0] && password !== undefined) await this.#saveSecret(session, id, SOURCE_PASSWORD, password);
       return rows[0];
     });
   }
@@ -216,9 +218,11 @@ export class PostgresChatStore implements ChatStore {
       `WITH deleted AS (
          DELETE FROM replichat.replica USING replichat.chat
          WHERE chat_id = $2 AND chat.id = $2 AND owner = $1 RETURNING status ->> 'sequence' AS sequence
+       ), closed AS (
+         DELETE FROM replichat.secret USING deleted WHERE chat_id = $2 AND field = $3
        )
        UPDATE replichat.chat SET last_sequence = sequence::bigint FROM deleted WHERE id = $2`,
-      [owner, chatId],
+      [owner, chatId, REPLICA_ACCESS],
     );
     return rowCount === 1;
   }
@@ -230,6 +234,18 @@ export class PostgresChatStore implements ChatStore {
       [chatId],
     );
     return rows[0]?.sequence ?? 0;
+  }
+
+  async saveAccess(chatId: string, access: ReplicaAccess): Promise<boolean> {
+    return this.#saveSecret(this.database, chatId, REPLICA_ACCESS, JSON.stringify(access));
+  }
+
+  async access(chatId: string): Promise<ReplicaAccess | undefined> {
+    const { rows } = await this.database.query(
+      'SELECT envelope FROM replichat.secret WHERE chat_id = $1 AND field = $2',
+      [chatId, REPLICA_ACCESS],
+    );
+    return rows[0] && JSON.parse(this.keyring.open({ chatId, field: REPLICA_ACCESS }, rows[0].envelope));
   }
 
   async saveReplica(replica: Replica): Promise<boolean> {

@@ -4,7 +4,7 @@ import { newId } from '../../src/domain/ids.js';
 import type { Message, MessageContent } from '../../src/domain/message.js';
 import type { Page, PageRequest } from '../../src/domain/pagination.js';
 import { queued, type Replica } from '../../src/domain/replica.js';
-import type { ChatStore } from '../../src/ports.js';
+import type { ChatStore, ReplicaAccess } from '../../src/ports.js';
 
 const OWNER = 'ann';
 const UNKNOWN = 'unknown0000000000000';
@@ -503,6 +503,27 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         expect([await store.deleteReplica(OWNER, id), await store.deleteReplica(OWNER, id)]).toEqual([true, false]);
         expect(await store.replica(OWNER, id)).toBeUndefined();
         expect(await store.chat(OWNER, id)).toBeDefined();
+      });
+
+      test('is reached by what is kept for that, until it is deleted', async () => {
+        const { id } = await addChat();
+        const access = (serverId: string): ReplicaAccess => ({
+          serverId,
+          admin: { user: 'replichat_admin', password: 'c4nary', database: 'template1' },
+          tenant: { user: 'üser', password: 'c4nary too', database: 'shop' },
+          ttlSeconds: serverId === 'one' ? null : 60,
+        });
+        expect(await store.access(id)).toBeUndefined();
+        await store.saveReplica(newReplica(id));
+        expect(await store.saveAccess(id, access('one'))).toBe(true);
+        expect(await store.access(id)).toEqual(access('one'));
+        await store.saveAccess(id, access('other'));
+        expect(await store.access(id)).toEqual(access('other'));
+        expect(await store.password(OWNER, id)).toBe('secret');
+        await store.deleteReplica(OWNER, id);
+        expect(await store.access(id)).toBeUndefined();
+        expect(await store.password(OWNER, id)).toBe('secret');
+        expect(await store.saveAccess(UNKNOWN, access('one'))).toBe(false);
       });
 
       test('leaves its last sequence number behind when it is deleted', async () => {

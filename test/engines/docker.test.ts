@@ -14,7 +14,7 @@ import { DockerEngine, type DockerEngineOptions } from '../../src/engines/docker
 import { containerOptions, SOCKET_FOLDER } from '../../src/engines/docker-container.js';
 import { execOutput } from '../../src/engines/docker-relay.js';
 import { announcePresence, presenceFolder } from '../../src/engines/presence.js';
-import type { ReplicaServer } from '../../src/ports.js';
+import type { Living, ReplicaServer } from '../../src/ports.js';
 import { clientConfig } from '../../src/postgres/connect.js';
 import { describeReplicaEngine, request, until } from '../contracts/replica-engine.js';
 import { dump } from '../support/archives.js';
@@ -402,6 +402,80 @@ describeReplicaEngine('the Docker engine by docker exec', {
         .catch(() => {});
       await rm(folder, { recursive: true });
     }
+  });
+
+  describe('with a store', () => {
+    const store = newId();
+    const nobody = async (): Promise<Living> => ({ instances: new Set(), servers: new Set() });
+    const attach = (to: DockerEngine, { id, admin }: ReplicaServer) => to.attach?.(id, admin) as Promise<ReplicaServer>;
+
+    test.each(['auto', 'exec'] as const)('attaches what another one on it has left (%s)', async (connectBy) => {
+      const [one, other] = [newId(), newId()].map((name) => create(name, { store, connect: connectBy })) as [
+        DockerEngine,
+        DockerEngine,
+      ];
+      try {
+        const server = await one.provision(request());
+        await server.assign(newId());
+        const session = await connect(server);
+        const lost = new Promise((resolve) => session.once('end', resolve));
+        await server.leave?.();
+        await lost;
+        await one.close();
+        const attached = await attach(other, server);
+        expect((await (await connect(attached)).query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+        await attached.dispose();
+        expect(await attached.stopped).toMatchObject({ reason: 'DISPOSED' });
+        await expect(attach(other, server)).rejects.toThrow('does not run any more');
+      } finally {
+        await one.close();
+        await other.close();
+      }
+    });
+
+    test('notices the end of what several have attached, on each', async () => {
+      const [one, other] = [create(newId(), { store }), create(newId(), { store })];
+      try {
+        const server = await one.provision(request());
+        const attached = await attach(other, server);
+        await docker.getContainer(server.id).kill();
+        expect(await server.stopped).toMatchObject({ reason: 'EXITED' });
+        expect(await attached.stopped).toMatchObject({ reason: 'EXITED' });
+      } finally {
+        await one.close();
+        await other.close();
+      }
+    });
+
+    test('reaps what nobody on it needs, and nothing of another store', async () => {
+      const dead = newId();
+      const [one, stranger] = [create(newId(), { store }), create(newId(), { store: newId() })];
+      const left = create(dead, { store });
+      const server = await left.provision(request());
+      await server.leave?.();
+      await left.close();
+      try {
+        for (const living of [
+          { ...(await nobody()), instances: new Set([dead]) },
+          { ...(await nobody()), servers: new Set([server.id]) },
+        ]) {
+          await one.reap(async () => living);
+          expect(await remains(dead)).toEqual([server.id]);
+        }
+        await stranger.reap(nobody);
+        await engine.reap();
+        expect(await remains(dead)).toEqual([server.id]);
+        await one.reap(nobody);
+        expect(await remains(dead)).toEqual([]);
+      } finally {
+        await one.close();
+        await stranger.close();
+      }
+    });
+
+    test('is what attaching takes', () => {
+      expect(engine.attach).toBeUndefined();
+    });
   });
 
   test('reaps what is its own and that it does not know', async () => {
