@@ -61,7 +61,7 @@ const LONGEST_PASSWORD = 1024;
 const IPV6 = '(?=[^:]*:[^:]*:)[0-9a-fA-F:.]+(?:%[\\w.-]+)?';
 const HOST = new RegExp(`^(?:[\\p{L}\\p{N}_.-]+|${IPV6}|\\[${IPV6}\\])$`, 'u');
 
-const RESERVED_DATABASE = /^(template[01]|replichat_fresh|replichat_pristine|replichat_renewed)$/;
+const RESERVED_DATABASE = /^(template[01]|replichat_(fresh|pristine|growing|used))$/;
 /** CREATE ROLE refuses these, quoted or not. */
 const RESERVED_ROLE = /^(pg_.*|public|none|replichat_admin)$/s;
 

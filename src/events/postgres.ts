@@ -124,7 +124,7 @@ export class PostgresEventBus implements EventBus {
   async #listen(): Promise<void> {
     const client = new pg.Client({ ...clientConfig(this.url), query_timeout: PROBE_TIMEOUT_MS });
     client.on('error', () => {});
-    client.on('notification', ({ payload = '' }) => this.#hear(JSON.parse(payload)));
+    client.on('notification', ({ payload = '' }) => this.#receive(payload));
     try {
       await client.connect();
       await client.query(`LISTEN ${CHANNEL}`);
@@ -136,6 +136,15 @@ export class PostgresEventBus implements EventBus {
     client.once('end', () => this.#relisten());
     const probe = () => client.query('SELECT').catch(() => client.end().catch(() => {}));
     this.#probing = setInterval(probe, PROBE_INTERVAL_MS).unref();
+  }
+
+  /** Whoever may connect to the database may notify. */
+  #receive(payload: string): void {
+    try {
+      this.#hear(JSON.parse(payload));
+    } catch (error) {
+      this.logger.warn(`a notification is not Replichat's: ${messageOf(error)}`);
+    }
   }
 
   /** Everybody is told that events may have been missed before anything new is told: they read what is stored first. */

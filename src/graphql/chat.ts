@@ -117,7 +117,7 @@ class UpdateChatInput {
 
 @Resolver(() => Chat)
 export class ChatResolver {
-  @Query(() => ChatConnection, { description: 'All chats, newest first. Errors: BAD_USER_INPUT.' })
+  @Query(() => ChatConnection, { description: 'All chats of the caller, newest first. Errors: BAD_USER_INPUT.' })
   async chats(
     @Arg('first', () => Int, { defaultValue: 50, description: 'At most so many, 0 to 500.' }) first: number,
     @Arg('after', () => String, { nullable: true, description: 'Only those that come after this cursor.' })

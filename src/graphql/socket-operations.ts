@@ -146,6 +146,11 @@ export class SocketOperations {
     }
   }
 
+  /** The socket is closed. graphql-ws does not tell of an operation whose last message could not be sent any more. */
+  finishAll(): void {
+    for (const payload of [...this.#operations.keys()]) this.finish(payload);
+  }
+
   abortAll(): void {
     for (const { abort } of this.#operations.values()) abort.abort();
   }

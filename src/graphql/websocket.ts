@@ -81,6 +81,8 @@ function refusalOf(request: IncomingMessage, { allowedHosts, allowedOrigins }: W
 function refuseUpgrade(socket: Duplex, { status, code, message }: Refusal): void {
   const body = JSON.stringify(errorBody(code, message));
   socket.on('error', () => {});
+  // Its client may never end its own half.
+  socket.once('finish', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
@@ -152,6 +154,7 @@ function attach(socket: WebSocket, protocol: Protocol, operations: SocketOperati
     gone.abort();
     operations.abortAll();
     await closed(code, String(reason));
+    operations.finishAll();
   });
 }
 

@@ -13,8 +13,8 @@ const FIRST_OTHER_ID = 10_000;
 const MOST_NAMES = 1_000;
 
 /**
- * What the columns of answers are. PostgreSQL's own types are asked for once; those of a database each time, since they
- * may have been changed.
+ * What the columns of one server's answers are. PostgreSQL's own types are asked for once; those of a database each time,
+ * since they may have been changed.
  */
 export class ColumnTypes {
   readonly #names = new Map<string, string>();
@@ -59,7 +59,7 @@ interface Answer {
   readonly shapes: readonly [number, TypeShape][];
 }
 
-/** As in catalog.ts, the chat's search_path has a say only in how `format_type` writes a name. */
+/** The chat's search_path has a say in how `format_type` writes a name, and, as in catalog.ts, in the operators. */
 const TYPES = `
 WITH RECURSIVE fields AS (
   SELECT *

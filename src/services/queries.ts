@@ -1,5 +1,6 @@
 import { badInput } from '../domain/errors.js';
 import type { Message, Row } from '../domain/message.js';
+import type { ReplicaServer } from '../ports.js';
 import { readTables, type Table } from '../postgres/catalog.js';
 import { schemaText } from '../postgres/schema-text.js';
 import { runStatement, type StatementAnswer } from '../postgres/statement.js';
@@ -40,7 +41,8 @@ const MOST_CHARS = 1_000_000;
 
 /** Queries on a chat's replica. */
 export class QueryService {
-  readonly #types = new ColumnTypes();
+  /** What a replica says of PostgreSQL's types is believed of that replica alone. */
+  readonly #types = new WeakMap<ReplicaServer, ColumnTypes>();
 
   constructor(
     private readonly chats: ChatService,
@@ -61,7 +63,7 @@ export class QueryService {
     const query = (replica: LiveReplica) =>
       inSession(replica, timeoutMs, signal, async (client) => {
         const answer = await runStatement(client, sql, { readOnly, timeoutMs, maxRows, maxBytes });
-        return { answer, types: await this.#types.of(client, answer.fields) };
+        return { answer, types: await this.#typesOf(replica.server).of(client, answer.fields) };
       });
     const { answer, types } = await (readOnly
       ? this.replicas.read(owner, chatId, query)
@@ -69,6 +71,12 @@ export class QueryService {
     const result = resultOf(answer, types);
     const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
     return { ...result, durationMs, messages: request.record ? await this.#record(owner, request, result) : [] };
+  }
+
+  #typesOf(server: ReplicaServer): ColumnTypes {
+    const known = this.#types.get(server) ?? new ColumnTypes();
+    this.#types.set(server, known);
+    return known;
   }
 
   async #record(owner: string, { chatId, sql }: QueryRequest, result: Result): Promise<Message[]> {

@@ -126,6 +126,8 @@ describe('validateChat', () => {
     ['template1', { database: 'template1' }, badDatabase('template1')],
     ["the replica's database before it has this name", { database: 'replichat_fresh' }, badDatabase('replichat_fresh')],
     ["the replica's pristine copy", { database: 'replichat_pristine' }, badDatabase('replichat_pristine')],
+    ["the replica's copy in the making", { database: 'replichat_growing' }, badDatabase('replichat_growing')],
+    ['what a reset leaves', { database: 'replichat_used' }, badDatabase('replichat_used')],
     ['a long password', { password: 'p'.repeat(1025) }, 'password: has 1025 characters; at most 1024 are allowed'],
     ['a NUL in a password', { password: 'p\0' }, 'password: contains a NUL character; remove it'],
     ['half a character in a user', { user: 'u\ud83d' }, half('user')],

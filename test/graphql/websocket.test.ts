@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect as connectTo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Client, createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
@@ -204,6 +205,21 @@ describe('who may connect', () => {
 
   test('nobody elsewhere than on /graphql', async () => {
     expect(await refusal('/other', {})).toBe(404);
+  });
+});
+
+test('a client that is refused cannot hold its connection', async () => {
+  const client = connectTo({ port: shell.port, host: '127.0.0.1', allowHalfOpen: true });
+  client.on('error', () => {});
+  client.write(
+    `GET /other HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  );
+  client.resume();
+  await once(client, 'end');
+  await eventually('nobody answers', () => {
+    client.write('x');
+    return client.destroyed;
   });
 });
 
