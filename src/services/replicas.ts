@@ -95,7 +95,7 @@ export class ReplicaService {
     }
   }
 
-  /** What it has left that is gone: a replication under way ends, a replica is used on where that can be. */
+  /** Of a server that is gone: its replication ends, and its replica is used on where that can be. */
   async #inherit({ chatId, isServerLeft }: Inheritance): Promise<void> {
     // Whoever is busy with it here has found it free.
     if (this.#places.isTaken(chatId)) return;
