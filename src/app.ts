@@ -202,7 +202,10 @@ async function openStorage(
   });
   const events = await PostgresEventBus.open(url, database, logger);
   releasers.push(() => events.close());
-  const registry = new PostgresRegistry(database, instance);
+  // However many wait for the other's connections, the server says in time that it lives.
+  const heartbeat = new Database(url, logger);
+  releasers.push(() => heartbeat.close());
+  const registry = new PostgresRegistry(heartbeat, instance);
   return { store, events, registry, storeId: await registry.storeId() };
 }
 

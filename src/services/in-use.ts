@@ -54,6 +54,8 @@ const LOST: RestoreIssue = {
   hint: 'Upload the dump again.',
 };
 
+const REPLACED = 'a newer dump has replaced the replica; connect with its credentials';
+
 /**
  * The replicas that are used through this server, each for as long as the store names its PostgreSQL as the one in use.
  * Where the engine can attach those of other servers, they may be used through several; one of them answers for it.
@@ -82,13 +84,14 @@ export class InUse {
     const { server, tenant, facts } = restored;
     const { chatId } = status;
     const life = { ttlSeconds: ttlSeconds ?? this.parts.ttlSeconds };
-    if (engine.attach) await store.saveAccess(chatId, { serverId: server.id, admin: server.admin, tenant, ...life });
+    const access = { serverId: server.id, admin: server.admin, tenant, ...life };
+    if (engine.attach) await insist(() => store.saveAccess(chatId, access));
     const running = this.#run(chatId, server, tenant, { ...life, onRemoved: job.givePlaceBack });
     const { lastUsedAt, expiresAt } = running;
     const reference = { id: server.id, instance };
-    const kept = await store.updateReplica(chatId, (stored) =>
-      isUnderWay(stored.status, status) ? { ...stored, ...facts, server: reference, lastUsedAt, expiresAt } : stored,
-    );
+    const keep = (stored: Replica) =>
+      isUnderWay(stored.status, status) ? { ...stored, ...facts, server: reference, lastUsedAt, expiresAt } : stored;
+    const kept = await insist(() => store.updateReplica(chatId, keep));
     if (!kept) throw chatNotFound(chatId);
     if (kept.server !== reference) throw INTERRUPTED;
     job.replaced = this.#put(chatId, running);
@@ -96,10 +99,8 @@ export class InUse {
   }
 
   /** Nobody waits for it: the chat may be uploaded to again. */
-  retire(replaced: RunningReplica): void {
-    const removal = replaced
-      .dispose('a newer dump has replaced the replica; connect with its credentials')
-      .finally(() => this.#leaving.delete(removal));
+  retire(replaced: RunningReplica, why = REPLACED): void {
+    const removal = replaced.dispose(why).finally(() => this.#leaving.delete(removal));
     this.#leaving.add(removal);
   }
 
@@ -223,12 +224,12 @@ export class InUse {
 
   /** In the place of an earlier one, which is returned. */
   #put(chatId: string, running: RunningReplica): RunningReplica | undefined {
-    const { events, logger } = this.parts;
+    const { events } = this.parts;
     const earlier = this.#entries.get(chatId)?.running;
     if (earlier) this.#take(chatId, earlier);
     const look = () => void this.#look(chatId, running).catch(() => {});
     const endings = [
-      events.subscribe('replication', chatId, ({ state }) => state === 'READY' && look()),
+      events.subscribe('replication', chatId, ({ state }) => hasEnded(state) && look()),
       events.subscribe('removed', chatId, look),
       events.onMissed(look),
     ];
@@ -236,9 +237,9 @@ export class InUse {
       for (const end of endings) end();
     };
     this.#entries.set(chatId, { running, stopListening });
-    running.server.stopped
-      .then((stop) => this.#stopped(chatId, running, { code: stop.reason, message: stop.message }))
-      .catch((error) => logger.error({ err: error, chatId }, 'the end of a replica could not be told'));
+    void running.server.stopped.then((stop) =>
+      this.#stopped(chatId, running, { code: stop.reason, message: stop.message }),
+    );
     return earlier;
   }
 
@@ -253,7 +254,8 @@ export class InUse {
   /** Another server may have replaced or removed it. */
   async #look(chatId: string, running: RunningReplica): Promise<void> {
     const replica = await storedReplica(this.parts.store, chatId);
-    if (replica?.server?.id !== running.server.id && this.#take(chatId, running)) this.retire(running);
+    if (replica?.server?.id === running.server.id || !this.#take(chatId, running)) return;
+    this.retire(running, replica?.server ? REPLACED : 'the replica is gone; upload the dump again');
   }
 
   async #expire(chatId: string, running: RunningReplica, now: Date): Promise<void> {
@@ -267,10 +269,14 @@ export class InUse {
     await this.#end(chatId, running, { type: 'expired' }, 'the replica has expired; upload the dump again');
   }
 
+  /** Never rejects: nobody waits for it. */
   async #stopped(chatId: string, running: RunningReplica, issue: RestoreIssue): Promise<void> {
     if (!this.#take(chatId, running)) return;
-    this.parts.logger.warn({ chatId, code: issue.code }, `a replica stopped: ${issue.message}`);
-    await this.#end(chatId, running, { type: 'failed', error: issue }, issue.message);
+    const { logger } = this.parts;
+    logger.warn({ chatId, code: issue.code }, `a replica stopped: ${issue.message}`);
+    await this.#end(chatId, running, { type: 'failed', error: issue }, issue.message).catch((error) =>
+      logger.error({ err: error, chatId }, 'the end of a replica could not be told'),
+    );
   }
 
   /** Its server goes, even when that cannot be told. */

@@ -3,8 +3,8 @@ import { messageOf } from '../domain/errors.js';
 import type { Inheritance, Registry } from '../ports.js';
 
 interface LeaseHandlers {
-  /** A server that is gone has left the chat, which is claimed for us now: `release` gives it free. */
-  readonly inherited: (inheritance: Inheritance) => Promise<void>;
+  /** Servers that are gone have left the chats, which are claimed for us now: `release` gives them free. Never rejects. */
+  readonly inherited: (inheritances: readonly Inheritance[]) => Promise<void>;
   /** The others have taken us for gone, and the chats that we had. */
   readonly lost: () => Promise<void>;
 }
@@ -17,6 +17,7 @@ const PATIENCE_MS = 8_000;
 export class Lease {
   readonly #held = new Set<string>();
   #renewing: Promise<void> = Promise.resolve();
+  #inheriting: Promise<void> = Promise.resolve();
   #saying: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   /** Since when the registry has answered without a break. */
@@ -66,6 +67,7 @@ export class Lease {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing;
+    await this.#inheriting;
     await this.registry.close();
   }
 
@@ -80,10 +82,10 @@ export class Lease {
       }
       this.#answersSince ??= Date.now();
       if (Date.now() - this.#answersSince < PATIENCE_MS) return;
-      for (const inheritance of await this.registry.takeOver()) {
-        this.#held.add(inheritance.chatId);
-        await this.handlers.inherited(inheritance);
-      }
+      const left = await this.registry.takeOver();
+      for (const { chatId } of left) this.#held.add(chatId);
+      // Beside the renewals: who does not say in time that it lives is taken for gone itself.
+      if (left.length > 0) this.#inheriting = this.#inheriting.then(() => this.handlers.inherited(left));
     } catch (error) {
       this.#answersSince = undefined;
       this.logger.warn(`the server could not say that it lives: ${messageOf(error)}`);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { chatNotFound } from '../domain/chat.js';
 import { hasEnded } from '../domain/replica.js';
 import type { ChatStore, EventBus } from '../ports.js';
 import { storedReplica } from './in-use.js';
@@ -85,7 +86,7 @@ export class Places {
     await this.events.publish('stop', chatId, { sequence: await this.store.lastSequence(chatId) });
   }
 
-  /** Undefined while another server is busy with the chat. */
+  /** Undefined while another server is busy with the chat. Throws NOT_FOUND when it is gone. */
   async #begin(chatId: string, givePlaceBack?: () => void): Promise<Job | undefined> {
     const job = new Job(givePlaceBack);
     this.#jobs.set(chatId, job);
@@ -95,6 +96,7 @@ export class Places {
     });
     if (!isOurs) {
       await this.leave(chatId, job);
+      if ((await this.store.ownerOf(chatId)) === undefined) throw chatNotFound(chatId);
       return undefined;
     }
     job.stopListening = this.events.subscribe('stop', chatId, ({ sequence }) => {

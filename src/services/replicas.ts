@@ -68,7 +68,7 @@ export class ReplicaService {
     const { bytes: diskBytes } = quotas.disk;
     const parts = { store, events, engine, instance, quotas: this.#quotas, diskBytes, ttlSeconds, logger };
     this.#inUse = new InUse(parts);
-    const inherited = (inheritance: Inheritance) => this.#inherit(inheritance);
+    const inherited = (inheritances: readonly Inheritance[]) => this.#inherit(inheritances);
     this.#lease = new Lease(registry, { inherited, lost: () => this.#endEverything() }, logger);
     this.#places = new Places(store, events, this.#lease);
   }
@@ -95,16 +95,18 @@ export class ReplicaService {
     }
   }
 
-  /** Of a server that is gone: its replication ends, and its replica is used on where that can be. */
-  async #inherit({ chatId, isServerLeft }: Inheritance): Promise<void> {
-    // Whoever is busy with it here has found it free.
-    if (this.#places.isTaken(chatId)) return;
-    try {
-      await this.#inUse.inherit(chatId, isServerLeft);
-    } catch (error) {
-      this.logger.warn({ chatId }, `what a server has left cannot be taken over yet: ${messageOf(error)}`);
+  /** Of servers that are gone: their replications end, and their replicas are used on where that can be. */
+  async #inherit(inheritances: readonly Inheritance[]): Promise<void> {
+    for (const { chatId, isServerLeft } of inheritances) {
+      // Whoever is busy with it here has found it free.
+      if (this.#places.isTaken(chatId)) continue;
+      try {
+        await this.#inUse.inherit(chatId, isServerLeft);
+      } catch (error) {
+        this.logger.warn({ chatId }, `what a server has left cannot be taken over yet: ${messageOf(error)}`);
+      }
+      await this.#lease.release(chatId);
     }
-    await this.#lease.release(chatId);
     await this.#reap();
   }
 
@@ -309,7 +311,9 @@ export class ReplicaService {
   async reset(owner: string, chatId: string): Promise<Replica> {
     await this.#use(owner, chatId, async (running) => {
       const facts = await running.reset();
-      await this.store.updateReplica(chatId, (stored) => ({ ...stored, ...facts }));
+      await this.store.updateReplica(chatId, (stored) =>
+        stored.server?.id === running.server.id ? { ...stored, ...facts } : stored,
+      );
     });
     return this.#stored(owner, chatId);
   }

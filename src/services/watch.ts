@@ -3,6 +3,7 @@ import { ReplichatError } from '../domain/errors.js';
 import type { Message } from '../domain/message.js';
 import { hasEnded, type ReplicationStatus } from '../domain/replica.js';
 import type { ChatStore, EventBus, Events } from '../ports.js';
+import { insist } from './insist.js';
 import { Mailbox } from './mailbox.js';
 
 interface Watch {
@@ -113,15 +114,17 @@ async function follow<K extends keyof Events>(
   const early: Events[K][] = [];
   const hear = (event: Events[K]) => void (reading ? early.push(event) : deliver(event));
   const read = () => {
-    const now = (reading ?? Promise.resolve()).then(async () => {
-      for (const event of [...(await stored()), ...early.splice(0)]) deliver(event);
-      if (reading === now) reading = undefined;
-    });
+    const now = (reading ?? Promise.resolve())
+      .catch(() => {})
+      .then(async () => {
+        for (const event of [...(await stored()), ...early.splice(0)]) deliver(event);
+        if (reading === now) reading = undefined;
+      });
     reading = now;
     return now;
   };
   mailbox.onClose(events.subscribe(kind, chatId, hear));
-  mailbox.onClose(events.onMissed(() => void read().catch((error) => endWith(mailbox, error))));
+  mailbox.onClose(events.onMissed(() => void insist(read).catch((error) => endWith(mailbox, error))));
   try {
     await read();
     return mailbox;

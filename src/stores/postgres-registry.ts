@@ -37,7 +37,7 @@ export class PostgresRegistry implements Registry {
 
   async claim(chatId: string): Promise<boolean> {
     const { rowCount } = await this.database.query(
-      `INSERT INTO replichat.claim AS claim SELECT id, $2 FROM replichat.chat WHERE id = $1
+      `INSERT INTO replichat.claim AS claim SELECT id, $2 FROM replichat.chat WHERE id = $1 FOR KEY SHARE
        ON CONFLICT (chat_id) DO UPDATE SET instance = excluded.instance WHERE claim.instance = excluded.instance`,
       [chatId, this.instance],
     );

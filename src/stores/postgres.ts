@@ -57,7 +57,7 @@ export class PostgresChatStore implements ChatStore {
 
   async #saveSecret(session: Pick<Database, 'query'>, chatId: string, field: string, secret: string): Promise<boolean> {
     const { rowCount } = await session.query(
-      `INSERT INTO replichat.secret SELECT id, $2, $3 FROM replichat.chat WHERE id = $1
+      `INSERT INTO replichat.secret SELECT id, $2, $3 FROM replichat.chat WHERE id = $1 FOR KEY SHARE
        ON CONFLICT (chat_id, field) DO UPDATE SET envelope = excluded.envelope`,
       [chatId, field, this.keyring.seal({ chatId, field }, secret)],
     );
@@ -252,7 +252,7 @@ export class PostgresChatStore implements ChatStore {
     const { rowCount } = await this.database.query(
       `INSERT INTO replichat.replica
        (chat_id, status, engine, server_version, size_bytes, created_at, last_used_at, expires_at, server_id, instance)
-       SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM replichat.chat WHERE id = $1
+       SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM replichat.chat WHERE id = $1 FOR KEY SHARE
        ON CONFLICT (chat_id) DO UPDATE SET status = excluded.status, engine = excluded.engine,
        server_version = excluded.server_version, size_bytes = excluded.size_bytes, created_at = excluded.created_at,
        last_used_at = excluded.last_used_at, expires_at = excluded.expires_at,
@@ -315,8 +315,15 @@ interface ReplicaRow extends Omit<Replica, 'server'>, Row {
 
 function valuesOf({ chatId, status, engine, server, serverVersion, sizeBytes, ...times }: Replica): unknown[] {
   const { createdAt, lastUsedAt, expiresAt } = times;
-  const facts = [JSON.stringify(status), engine, serverVersion, sizeBytes, createdAt, lastUsedAt, expiresAt];
+  const facts = [JSON.stringify(status, storable), engine, serverVersion, sizeBytes, createdAt, lastUsedAt, expiresAt];
   return [chatId, ...facts, server?.id, server?.instance];
+}
+
+/** PostgreSQL's operators refuse a json with what no text can hold: U+0000, and half a character where one was cut. */
+const UNSTORABLE = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+function storable(_key: string, value: unknown): unknown {
+  return typeof value === 'string' ? value.replace(UNSTORABLE, '\ufffd') : value;
 }
 
 /** JSON has no dates. */

@@ -538,6 +538,16 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         expect(await store.lastSequence(UNKNOWN)).toBe(0);
       });
 
+      test('may quote what no text can hold: U+0000, and half a character', async () => {
+        const { id } = await addChat();
+        const error = { code: 'SQL_ERROR', message: 'refused', statement: 'SELECT \0 \ud83d ...' };
+        await store.saveReplica(newReplica(id));
+        await store.updateReplica(id, (replica) => ({ ...replica, status: { ...replica.status, error } }));
+        expect((await store.replica(OWNER, id))?.status.error?.statement).toMatch(/^SELECT . . \.\.\.$/su);
+        expect(await store.lastSequence(id)).toBe(17);
+        expect(await store.deleteReplica(OWNER, id)).toBe(true);
+      });
+
       test('of an unknown chat is not kept', async () => {
         expect(await store.saveReplica(newReplica(UNKNOWN))).toBe(false);
         expect(await store.replica(OWNER, UNKNOWN)).toBeUndefined();

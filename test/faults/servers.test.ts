@@ -63,6 +63,17 @@ describe('of two servers on one database', () => {
     upload.disconnect();
   });
 
+  test('both delete a chat: it is deleted once, and nobody waits', async () => {
+    const chatId = await one.createChat();
+    const started = Date.now();
+    const answers = await Promise.all(
+      [one, other, one].map((app) => app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId })),
+    );
+    const outcomes = answers.map(({ data, errors }) => data?.deleteChat ?? errors?.[0]?.extensions.code);
+    expect(outcomes.sort()).toEqual([chatId, 'NOT_FOUND', 'NOT_FOUND'].sort());
+    expect(Date.now() - started).toBeLessThan(15_000);
+  });
+
   test('only one of many uploads to both of them at once is accepted', async () => {
     const chatId = await one.createChat();
     const answers = await Promise.all(
