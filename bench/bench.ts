@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import Dockerode from 'dockerode';
 import type { Config } from '../src/config.js';
 import { messageOf } from '../src/domain/errors.js';
@@ -108,6 +110,8 @@ class Run {
   }
 
   async #measure(way: Way, set: DataSet): Promise<Measured> {
+    // What the way before has left to write would be this one's.
+    await promisify(execFile)('sync');
     const measured = await way.measure(set);
     if (measured.contents === set.contents) return measured;
     throw new BenchError(

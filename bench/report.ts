@@ -16,7 +16,8 @@ export interface Circumstances {
 
 const NOTES = `## How it is measured
 
-- Every run has a fresh container of the same image with the limits of a replica; the order changes with every round.
+- Every run has a fresh container of the same image with the limits of a replica, and begins when the disk has written
+  what the one before has left (sync); the order changes with every round.
 - (a): from \`docker run\` to the end of psql. (b) and (c): the file is already in the container, the server is ready and has
   written everything out; psql and pg_restore run in the container, as superuser, over its Unix socket. "stock" is what
   initdb leaves, "our settings" are those of a replica.

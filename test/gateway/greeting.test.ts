@@ -218,13 +218,18 @@ describe('many clients', () => {
   test('cost little while they are idle: 1,000 of them', async () => {
     const port = await open();
     const sockets: Socket[] = [];
-    const before = await usedMemory();
-    for (let count = 0; count < 1000; count++) {
-      const socket = connectTcp(port, '127.0.0.1');
-      sockets.push(socket);
-      await once(socket, 'connect');
+    const costs: number[] = [];
+    // What else moves in this process moves in one of them.
+    for (let part = 0; part < 3; part++) {
+      const before = await usedMemory();
+      for (let count = 0; count < 334; count++) {
+        const socket = connectTcp(port, '127.0.0.1');
+        sockets.push(socket);
+        await once(socket, 'connect');
+      }
+      costs.push(((await usedMemory()) - before) / 334);
     }
-    const each = ((await usedMemory()) - before) / 1000;
+    const [, each = 0] = costs.sort((one, other) => one - other);
     process.stdout.write(`\nan idle connection and the test's end of it take ${(each / KiB).toFixed(1)} KiB\n`);
     expect(each).toBeGreaterThan(0);
     expect(each).toBeLessThan(32 * KiB);
