@@ -5,6 +5,7 @@ import type { Message, MessageContent } from '../../src/domain/message.js';
 import type { Page, PageRequest } from '../../src/domain/pagination.js';
 import { queued, type Replica } from '../../src/domain/replica.js';
 import type { ChatStore, ReplicaAccess } from '../../src/ports.js';
+import { newChat } from '../support/chats.js';
 
 const OWNER = 'ann';
 const UNKNOWN = 'unknown0000000000000';
@@ -23,7 +24,7 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
     afterEach(() => store.close());
 
     async function addChat(given: Partial<Chat> = {}, password = 'secret'): Promise<Chat> {
-      const chat = newChat(given);
+      const chat = newChat({ owner: OWNER, ...given });
       await store.addChat(chat, password);
       return chat;
     }
@@ -402,19 +403,19 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
       });
 
       test('adds a chat once, and returns it as it is by then', async () => {
-        const [first, ...others] = Array.from({ length: 10 }, () => newChat({}));
+        const [first, ...others] = Array.from({ length: 10 }, () => newChat({ owner: OWNER }));
         expect(await store.addChat(first as Chat, 'first', 'a')).toEqual(first);
         const added = await Promise.all(others.map((chat) => store.addChat(chat, 'other', 'a')));
         for (const chat of added) expect(chat).toEqual(first);
         expect(idsOf(await store.chats(OWNER, { limit: 9, fromEnd: false }))).toEqual([first?.id]);
         expect(await store.password(OWNER, first?.id as string)).toBe('first');
         await store.updateChat(OWNER, first?.id as string, { name: 'New' });
-        expect(await store.addChat(newChat({}), 'other', 'a')).toEqual({ ...first, name: 'New' });
+        expect(await store.addChat(newChat({ owner: OWNER }), 'other', 'a')).toEqual({ ...first, name: 'New' });
         expect(await store.chats(OWNER, { limit: 0, fromEnd: false })).toMatchObject({ totalCount: 1 });
       });
 
       test('of a chat counts for its owner alone, and until it is deleted', async () => {
-        const [mine, theirs, later] = [newChat({}), newChat({ owner: 'bob' }), newChat({})];
+        const [mine, theirs, later] = [newChat({ owner: OWNER }), newChat({ owner: 'bob' }), newChat({ owner: OWNER })];
         expect(await store.addChat(mine, 'secret', 'a')).toEqual(mine);
         expect(await store.addChat(theirs, 'secret', 'a')).toEqual(theirs);
         await store.deleteChat(OWNER, mine.id);
@@ -558,22 +559,6 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
 }
 
 const NOW = new Date('2024-05-01T12:34:56.789Z');
-
-function newChat(given: Partial<Chat>): Chat {
-  return {
-    id: newId(),
-    owner: OWNER,
-    name: 'Shop',
-    host: 'db.example',
-    port: 5432,
-    user: 'app',
-    database: 'shop',
-    dbms: 'POSTGRESQL',
-    environment: 'LOCAL',
-    createdAt: NOW,
-    ...given,
-  };
-}
 
 function newMessage(chatId: string, content: MessageContent): Message {
   return { id: newId(), chatId, role: 'USER', content, createdAt: NOW };

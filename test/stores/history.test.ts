@@ -4,13 +4,13 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pino from 'pino';
 import { Database } from '../../src/database/database.js';
 import { migrate } from '../../src/database/migrate.js';
-import type { Chat } from '../../src/domain/chat.js';
 import { newId } from '../../src/domain/ids.js';
 import type { Message } from '../../src/domain/message.js';
 import type { ChatStore } from '../../src/ports.js';
 import { Keyring } from '../../src/stores/keyring.js';
 import { MemoryChatStore } from '../../src/stores/memory.js';
 import { PostgresChatStore } from '../../src/stores/postgres.js';
+import { newChat } from '../support/chats.js';
 import { TestDatabase } from '../support/database.js';
 
 /** `MESSAGES=1000000 CHATS=10000 npm test -- test/stores/history` measures what the README promises. */
@@ -96,7 +96,7 @@ function heapUsed(): number {
 async function fill(store: ChatStore): Promise<string> {
   const ids: string[] = [];
   for (let index = 0; index < CHATS; index += 1) {
-    const chat = newChat(index);
+    const chat = newChat({ owner: OWNER, name: `Chat ${index}` });
     ids.push(chat.id);
     await store.addChat(chat, 'secret');
   }
@@ -139,19 +139,4 @@ function texts(chatId: string, count: number): Message[] {
 /** In one piece, as a parser makes it. */
 function asReceived(text: string): string {
   return Buffer.from(text).toString();
-}
-
-function newChat(index: number): Chat {
-  return {
-    id: newId(),
-    owner: OWNER,
-    name: `Chat ${index}`,
-    host: 'db.example',
-    port: 5432,
-    user: 'app',
-    database: 'shop',
-    dbms: 'POSTGRESQL',
-    environment: 'LOCAL',
-    createdAt: new Date(),
-  };
 }

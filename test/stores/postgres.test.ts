@@ -10,6 +10,7 @@ import { type Key, Keyring } from '../../src/stores/keyring.js';
 import { PostgresChatStore } from '../../src/stores/postgres.js';
 import { takeKeyring } from '../../src/stores/postgres-keys.js';
 import { describeChatStore } from '../contracts/chat-store.js';
+import { newChat } from '../support/chats.js';
 import { TestDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
 
@@ -159,18 +160,7 @@ async function rowsOf(table: string): Promise<unknown[]> {
 }
 
 async function addChat(store: PostgresChatStore, password: string): Promise<Chat> {
-  const chat: Chat = {
-    id: newId(),
-    owner: SOLE_OWNER,
-    name: 'Shop',
-    host: 'db.example',
-    port: 5432,
-    user: 'app',
-    database: 'shop',
-    dbms: 'POSTGRESQL',
-    environment: 'LOCAL',
-    createdAt: new Date(),
-  };
+  const chat = newChat();
   await store.addChat(chat, password);
   return chat;
 }

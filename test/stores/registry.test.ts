@@ -2,12 +2,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import pino from 'pino';
 import { Database } from '../../src/database/database.js';
 import { migrate } from '../../src/database/migrate.js';
-import { type Chat, SOLE_OWNER } from '../../src/domain/chat.js';
 import { newId } from '../../src/domain/ids.js';
 import { next, queued, type Replica } from '../../src/domain/replica.js';
 import { Keyring } from '../../src/stores/keyring.js';
 import { PostgresChatStore } from '../../src/stores/postgres.js';
 import { PostgresRegistry } from '../../src/stores/postgres-registry.js';
+import { newChat } from '../support/chats.js';
 import { TestDatabase } from '../support/database.js';
 
 let server: TestDatabase;
@@ -107,18 +107,7 @@ async function goneForAWhile(instance: string): Promise<void> {
 }
 
 async function addChat(replica?: Replica): Promise<string> {
-  const chat: Chat = {
-    id: replica?.chatId ?? newId(),
-    owner: SOLE_OWNER,
-    name: 'Shop',
-    host: 'db.example',
-    port: 5432,
-    user: 'app',
-    database: 'shop',
-    dbms: 'POSTGRESQL',
-    environment: 'LOCAL',
-    createdAt: new Date(),
-  };
+  const chat = newChat(replica && { id: replica.chatId });
   await store.addChat(chat, 'secret');
   if (replica) await store.saveReplica(replica);
   return chat.id;
