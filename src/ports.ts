@@ -97,7 +97,6 @@ export interface EventBus {
    * the store. Returns what ends it.
    */
   onMissed(listener: () => void): () => void;
-  close(): Promise<void>;
 }
 
 /** Runs PostgreSQL servers. Of a chat it knows only the id that it labels the server with. */

@@ -43,7 +43,7 @@ interface Life {
 }
 
 /** What the replica of a server ends with that is gone. */
-export const ABANDONED: RestoreIssue = {
+const ABANDONED: RestoreIssue = {
   code: 'INTERRUPTED',
   message: 'the server that ran the replica has ended',
   hint: 'Upload the dump again.',

@@ -25,8 +25,4 @@ export class MeasuredEventBus implements EventBus {
   onMissed(listener: () => void): () => void {
     return this.bus.onMissed(listener);
   }
-
-  close(): Promise<void> {
-    return this.bus.close();
-  }
 }

@@ -43,10 +43,6 @@ export class TracedEventBus implements EventBus {
   onMissed(listener: () => void): () => void {
     return this.bus.onMissed(listener);
   }
-
-  close(): Promise<void> {
-    return this.bus.close();
-  }
 }
 
 function end(span: Span, { chatId, state, error, bytesReceived, bytesRestored, at }: ReplicationStatus): void {

@@ -10,15 +10,18 @@ const LARGE = 100_000;
 
 /** Those that are published to are `publishing`, those that are listened to `bus`: in one process the same. */
 export interface Buses {
-  readonly bus: EventBus;
-  readonly publishing: EventBus;
+  readonly bus: ClosableEventBus;
+  readonly publishing: ClosableEventBus;
 }
+
+/** Whoever has opened an adapter closes it. */
+type ClosableEventBus = EventBus & { close(): Promise<void> };
 
 /** What every EventBus does. Each test closes the buses that it was given. */
 export function describeEventBus(name: string, create: () => Promise<Buses>): void {
   describe(`${name} tells its listeners:`, () => {
-    let bus: EventBus;
-    let publishing: EventBus;
+    let bus: ClosableEventBus;
+    let publishing: ClosableEventBus;
     let chatId: string;
 
     beforeEach(async () => {
