@@ -85,6 +85,9 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       () => gateway?.address,
       logger,
     );
+    // They close last, though they are put together last: who watches a replication is told over them how it ended.
+    const httpServers: (() => Promise<void>)[] = [];
+    releasers.push(() => releaseAll(httpServers, logger));
     releasers.push(() => replicas.close());
     const chats = new ChatService(store, events, replicas, config);
     const queries = tracing
@@ -92,6 +95,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       : new QueryService(chats, replicas, config);
     await replicas.start();
     const gateway = createGateway(config, replicas, secureContext, logger);
+    if (gateway) releasers.push(() => gateway.close());
 
     // Who needs no token has the server to himself.
     const rates = new Rates(config.auth ? config.rates : {});
@@ -100,6 +104,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     // Whoever has no token is not told what others do.
     if (!config.auth && config.metricsPort === undefined) pages.push(createMetricsPage(metrics));
     const metricsServer = config.metricsPort === undefined ? undefined : createServer(createMetricsPage(metrics));
+    if (metricsServer) httpServers.push(() => closeServerOf(metricsServer));
     const auditor = logger.child({}, { level: 'info' });
     const { httpServer, close: closeServer } = await createGraphQLServer({
       schema: await createSchema(),
@@ -136,13 +141,7 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
       ...(tracing && { around: tracing.requests() }),
       routes: express().use(...pages),
     });
-    // Before the server closes its sockets, so that whoever watches a replication is told how it ended.
-    if (metricsServer) releasers.push(() => closeServerOf(metricsServer));
-    releasers.push(
-      closeServer,
-      () => replicas.close(),
-      async () => gateway?.close(),
-    );
+    httpServers.push(closeServer);
     return { instance, httpServer, gateway, metricsServer, engine, engineChoice: why, close };
   } catch (error) {
     await close();
