@@ -145,7 +145,7 @@ export class ReplicaService {
   }
 
   async #accept(job: Job, chat: Chat, file: Readable, options: UploadOptions): Promise<Replica> {
-    const { id: chatId, owner } = chat;
+    const { id: chatId } = chat;
     const { ttlSeconds } = options;
     if (ttlSeconds !== null && !(ttlSeconds >= 1 && ttlSeconds <= LONGEST_TTL_SECONDS)) {
       throw badInput('ttlSeconds', `${ttlSeconds} is out of range; give 1 to ${LONGEST_TTL_SECONDS}`);
@@ -156,24 +156,24 @@ export class ReplicaService {
     await this.engine.check();
     const inspection = await inspect(file, this.engine);
     const upload: DumpUpload = { ...inspection, rest: file, expectedBytes: options.expectedBytes };
-    const previous = await this.store.replica(owner, chatId);
-    const status = queued(chatId, await this.store.lastSequence(chatId), new Date());
-    const replica: Replica = {
-      chatId,
-      status,
-      engine: this.engine.name,
-      server: previous?.server ?? null,
-      serverVersion: previous?.serverVersion ?? null,
-      sizeBytes: previous?.sizeBytes ?? null,
-      createdAt: status.at,
-      lastUsedAt: status.at,
-      expiresAt: previous?.expiresAt ?? null,
+    const lastSequence = await this.store.lastSequence(chatId);
+    const accepted = (earlier?: Replica): Replica => {
+      const status = queued(chatId, earlier?.status.sequence ?? lastSequence, new Date());
+      const times = { createdAt: status.at, lastUsedAt: status.at, expiresAt: earlier?.expiresAt ?? null };
+      const { server = null, serverVersion = null, sizeBytes = null } = earlier ?? {};
+      return { chatId, status, engine: this.engine.name, server, serverVersion, sizeBytes, ...times };
     };
     signal.throwIfAborted();
-    if (!(await this.store.saveReplica(replica))) throw chatNotFound(chatId);
+    // Made of what is stored at that moment: an earlier replica may be reset, expire or end at any time.
+    const replica = (await this.store.updateReplica(chatId, accepted)) ?? (await this.#add(accepted()));
     signal.removeEventListener('abort', stopUpload);
-    job.sequence = status.sequence;
-    this.#replicate(job, chat, upload, status, options);
+    job.sequence = replica.status.sequence;
+    this.#replicate(job, chat, upload, replica.status, options);
+    return replica;
+  }
+
+  async #add(replica: Replica): Promise<Replica> {
+    if (!(await this.store.saveReplica(replica))) throw chatNotFound(replica.chatId);
     return replica;
   }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
 import { startApp, type TestApp } from '../support/app.js';
 import { KEYS, TestDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
@@ -72,6 +73,29 @@ describe('of two servers on one database', () => {
     const outcomes = answers.map(({ data, errors }) => data?.deleteChat ?? errors?.[0]?.extensions.code);
     expect(outcomes.sort()).toEqual([chatId, 'NOT_FOUND', 'NOT_FOUND'].sort());
     expect(Date.now() - started).toBeLessThan(15_000);
+  });
+
+  test('what ends on one just when the other accepts an upload stays ended', async () => {
+    const chatId = await one.createChat();
+    await one.replicate(chatId, DUMP);
+    const client = new pg.Client(env.DATABASE_URL);
+    await client.connect();
+    await client.query('BEGIN');
+    // As an expiry does it.
+    await client.query('UPDATE replichat.replica SET server_id = NULL, instance = NULL WHERE chat_id = $1', [chatId]);
+    const upload = other.openUpload(chatId);
+    upload.write(DUMP.padEnd(2000, '\n'));
+    await eventually('the upload waits for its row', async () => {
+      const { rows } = await client.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+      return rows.length > 0;
+    });
+    await client.query('COMMIT');
+    expect((await upload.answer).errors).toBeUndefined();
+    const { rows } = await client.query('SELECT server_id FROM replichat.replica WHERE chat_id = $1', [chatId]);
+    expect(rows).toEqual([{ server_id: null }]);
+    await client.end();
+    upload.finish();
+    expect((await other.watch(chatId)).at(-1)).toMatchObject({ state: 'READY' });
   });
 
   test('only one of many uploads to both of them at once is accepted', async () => {
