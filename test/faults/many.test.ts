@@ -7,9 +7,9 @@ import Dockerode from 'dockerode';
 import { Random } from '../fuzz/random.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
 import { eventually } from '../support/eventually.js';
+import { Inspector, type Usage } from '../support/inspector.js';
 import { connected } from '../support/postgres-clients.js';
 import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
-import { Inspector, type Usage } from './inspector.js';
 import { Remains } from './remains.js';
 
 /** `npm run faults` has 20 for three minutes; SOAK_REPLICAS=n, SOAK_SECONDS=n, and SEED repeats the order. */

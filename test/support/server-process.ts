@@ -31,15 +31,19 @@ export async function buildServer(): Promise<Build> {
 /** A server that runs as in production: a process of its own, which can be killed. */
 export class ServerProcess {
   readonly pid: number;
+  readonly client: ReturnType<typeof clientOf>;
+  /** NaN when that is off. */
+  readonly gatewayPort: number;
   readonly #exited: Promise<unknown>;
 
   private constructor(
     private readonly child: ChildProcess,
     /** What it has written, by lines. */
     readonly output: readonly string[],
-    readonly client: ReturnType<typeof clientOf>,
   ) {
     this.pid = child.pid as number;
+    this.client = clientOf(portIn(output, /^ +GraphiQL +http:\/\/localhost:(\d+)\//));
+    this.gatewayPort = portIn(output, /^ +PostgreSQL +\S+:(\d+) /);
     this.#exited = exitOf(child);
   }
 
@@ -50,19 +54,20 @@ export class ServerProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const output: string[] = [];
-    const port = new Promise<number>((resolve, reject) => {
+    const listening = new Promise<void>((resolve, reject) => {
       for (const stream of [child.stdout, child.stderr]) {
         createInterface({ input: stream }).on('line', (line) => {
           output.push(line);
-          const listening = /^ +GraphiQL +http:\/\/localhost:(\d+)\//.exec(line);
-          if (listening) resolve(Number(listening[1]));
+          // The line after all addresses.
+          if (/^ +Access +/.test(line)) resolve();
         });
       }
       child.once('close', () => reject(new Error(`the server did not start:\n${output.join('\n')}`)));
       setTimeout(() => reject(new Error('the server does not start')), START_MS).unref();
     });
     try {
-      return new ServerProcess(child, output, clientOf(await port));
+      await listening;
+      return new ServerProcess(child, output);
     } catch (error) {
       child.kill('SIGKILL');
       throw error;
@@ -79,6 +84,10 @@ export class ServerProcess {
     this.child.kill('SIGTERM');
     await this.#exited;
   }
+}
+
+function portIn(output: readonly string[], line: RegExp): number {
+  return Number(output.map((each) => line.exec(each)?.[1]).find(Boolean));
 }
 
 async function exitOf(child: ChildProcess): Promise<void> {

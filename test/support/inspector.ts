@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import WebSocket from 'ws';
-import type { ServerProcess } from '../support/server-process.js';
+import type { ServerProcess } from './server-process.js';
 
 /** What a server has and holds on to, after all garbage has been collected. */
 export interface Usage {
@@ -30,6 +30,21 @@ export class Inspector {
     return new Inspector(pid, socket);
   }
 
+  /** Of the heap and of buffers beside it, when no more of it is given back: what was there before may still be. */
+  async heldBytes(): Promise<number> {
+    for (let least = Number.POSITIVE_INFINITY; ; ) {
+      await this.#call('HeapProfiler.collectGarbage');
+      const held = await this.#evaluate('process.memoryUsage().heapUsed + process.memoryUsage().external');
+      if (held >= least) return least;
+      least = held;
+    }
+  }
+
+  /** That are open. */
+  sockets(): Promise<number> {
+    return this.#sum("process.getBuiltinModule('net').Socket.prototype", 'each._handle ? 1 : 0');
+  }
+
   async usage(): Promise<Usage> {
     await this.#call('HeapProfiler.collectGarbage');
     const heapBytes = await this.#evaluate('process.memoryUsage().heapUsed');
@@ -41,7 +56,7 @@ export class Inspector {
       listeners:
         (await this.#sum(emitters, `each._events ? ${countOfEach} : 0`)) +
         (await this.#sum('AbortSignal.prototype', `each === AbortSignal.prototype ? 0 : ${perSignal}`)),
-      sockets: await this.#sum("process.getBuiltinModule('net').Socket.prototype", 'each._handle ? 1 : 0'),
+      sockets: await this.sockets(),
       residentBytes:
         Number(/^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${this.pid}/status`, 'utf8'))?.[1]) * 1024,
       descriptors: (await readdir(`/proc/${this.pid}/fd`)).length,
