@@ -73,7 +73,10 @@ export async function createApp(config: Config, logger: Logger): Promise<App> {
     const { warm: servers } = config.replica;
     const engine = servers > 0 ? new WarmEngine(chosen, { servers, logger }) : chosen;
     releasers.push(() => engine.close());
-    const metrics = new Metrics(() => (engine instanceof WarmEngine ? engine.ready : 0));
+    const metrics = new Metrics({
+      warmServers: () => (engine instanceof WarmEngine ? engine.ready : 0),
+      replicas: () => replicas.states(),
+    });
     const events = new MeasuredEventBus(tracing?.around(bus) ?? bus, metrics);
     const replicas = new ReplicaService(
       store,

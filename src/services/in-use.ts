@@ -39,7 +39,7 @@ interface Parts {
 interface Life {
   readonly ttlSeconds: number | null;
   readonly lastUsedAt?: Date;
-  readonly onRemoved?: (() => void) | undefined;
+  readonly onGone?: (() => void) | undefined;
 }
 
 /** What the replica of a server ends with that is gone. */
@@ -78,6 +78,11 @@ export class InUse {
     return attaching;
   }
 
+  /** Of the replicas that this server answers for. */
+  get ownCount(): number {
+    return this.#all().filter(([, { isOwn }]) => isOwn).length;
+  }
+
   /** The swap: from here on queries go to the new server. The earlier one goes when `job` ends. */
   async keep(job: Job, status: ReplicationStatus, restored: RestoredServer, ttlSeconds: number | null): Promise<void> {
     const { store, engine, instance } = this.parts;
@@ -86,7 +91,7 @@ export class InUse {
     const life = { ttlSeconds: ttlSeconds ?? this.parts.ttlSeconds };
     const access = { serverId: server.id, admin: server.admin, tenant, ...life };
     if (engine.attach) await insist(() => store.saveAccess(chatId, access));
-    const running = this.#run(chatId, server, tenant, { ...life, onRemoved: job.givePlaceBack });
+    const running = this.#run(chatId, server, tenant, { ...life, onGone: job.givePlaceBack });
     const { lastUsedAt, expiresAt } = running;
     const reference = { id: server.id, instance };
     const keep = (stored: Replica) =>
@@ -145,7 +150,7 @@ export class InUse {
       return { ...stored, server: now, status: abandoned(stored.status, now) };
     });
     if (!replica) return;
-    if (running && left) running.onRemoved ??= quotas.count((await store.ownerOf(chatId)) ?? '', chatId);
+    if (running && left) running.takeOver(quotas.count((await store.ownerOf(chatId)) ?? '', chatId));
     await events.publish('replication', chatId, replica.status);
     logger.warn({ chatId, server: replica.server?.id }, 'took over what a server has left');
   }
@@ -254,7 +259,11 @@ export class InUse {
   /** Another server may have replaced or removed it. */
   async #look(chatId: string, running: RunningReplica): Promise<void> {
     const replica = await storedReplica(this.parts.store, chatId);
-    if (replica?.server?.id === running.server.id || !this.#take(chatId, running)) return;
+    if (replica?.server?.id === running.server.id) {
+      if (replica.server.instance !== this.parts.instance) running.handOver();
+      return;
+    }
+    if (!this.#take(chatId, running)) return;
     this.retire(running, replica?.server ? REPLACED : 'the replica is gone; upload the dump again');
   }
 

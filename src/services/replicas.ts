@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import { type Chat, type Credentials, chatNotFound } from '../domain/chat.js';
 import { badInput, messageOf, ReplichatError } from '../domain/errors.js';
-import { hasEnded, queued, type Replica, type ReplicationStatus } from '../domain/replica.js';
+import { hasEnded, queued, type Replica, type ReplicaState, type ReplicationStatus } from '../domain/replica.js';
 import type { ChatStore, EventBus, Inheritance, Registry, ReplicaEngine } from '../ports.js';
 import { inspect } from './dump.js';
 import { InUse, isUnderWay } from './in-use.js';
@@ -48,6 +48,7 @@ export class ReplicaService {
   readonly #lease: Lease;
   readonly #places: Places;
   readonly #quotas: Quotas;
+  readonly #underWay = new Set<Replication>();
   readonly #timers: NodeJS.Timeout[] = [];
   #closed = false;
 
@@ -114,6 +115,12 @@ export class ReplicaService {
   async #endEverything(): Promise<void> {
     void this.#places.stopAll(INTERRUPTED);
     await this.#inUse.look();
+  }
+
+  /** Of what this server, and no other one, answers for: the replications under way, and READY for each replica in use. */
+  states(): ReplicaState[] {
+    const underWay = [...this.#underWay].map(({ status }) => status.state).filter((state) => !hasEnded(state));
+    return [...underWay, ...Array<ReplicaState>(this.#inUse.ownCount).fill('READY')];
   }
 
   async replica(owner: string, chatId: string): Promise<Replica | undefined> {
@@ -186,6 +193,7 @@ export class ReplicaService {
     const diskBytes = this.limits.quotas.disk.bytes;
     const limits = { diskBytes, spoolBytes, maxUnpackedBytes, timeoutMs };
     const keep = (restored: RestoredServer) => this.#inUse.keep(job, replication.status, restored, options.ttlSeconds);
+    this.#underWay.add(replication);
     logger.info('replication accepted');
     const run = async () => {
       await this.events.publish('replication', chat.id, status);
@@ -198,6 +206,7 @@ export class ReplicaService {
     run()
       .catch((error) => logger.error({ err: error }, 'a replication did not end as it should'))
       .finally(async () => {
+        this.#underWay.delete(replication);
         await this.#places.leave(chat.id, job);
         this.expectUpload();
       });

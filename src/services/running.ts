@@ -46,8 +46,8 @@ export interface RunningOptions {
   readonly isShared?: boolean;
   readonly diskBytes: number;
   readonly onDiskFull: () => void;
-  /** Called when it has been disposed. */
-  readonly onRemoved?: (() => void) | undefined;
+  /** As of `takeOver`; without it, another server answers for the replica. */
+  readonly onGone?: (() => void) | undefined;
   readonly logger: Logger;
 }
 
@@ -73,8 +73,7 @@ export class RunningReplica implements LiveReplica {
   #lastUsedAt: Date;
   #watching: AbortController | undefined;
   #ended = false;
-  /** Called when it is gone from here. */
-  onRemoved: (() => void) | undefined;
+  #onGone: (() => void) | undefined;
 
   constructor(
     readonly server: ReplicaServer,
@@ -83,7 +82,7 @@ export class RunningReplica implements LiveReplica {
   ) {
     this.#pool = this.#openPool();
     this.#lastUsedAt = options.lastUsedAt ?? new Date();
-    this.onRemoved = options.onRemoved;
+    this.#onGone = options.onGone;
     this.#lock = options.isShared ? new ReplicaLock(server) : undefined;
     this.#pristine = new Pristine(server, tenant, {
       lock: this.#lock,
@@ -113,6 +112,22 @@ export class RunningReplica implements LiveReplica {
   get expiresAt(): Date | null {
     const { ttlSeconds } = this.options;
     return ttlSeconds === null ? null : new Date(this.#lastUsedAt.getTime() + ttlSeconds * 1000);
+  }
+
+  /** Whether this server answers for it. */
+  get isOwn(): boolean {
+    return this.#onGone !== undefined;
+  }
+
+  /** This server answers for it, until it is gone or another one does: then `onGone` is called. */
+  takeOver(onGone: () => void): void {
+    if (this.#onGone || this.#ended) onGone();
+    else this.#onGone = onGone;
+  }
+
+  handOver(): void {
+    this.#onGone?.();
+    this.#onGone = undefined;
   }
 
   endBackend(processId: number): Promise<void> {
@@ -224,7 +239,7 @@ export class RunningReplica implements LiveReplica {
     } catch (error) {
       this.options.logger.error({ err: error, server: this.server.id }, 'a server could not be left or removed');
     }
-    this.onRemoved?.();
+    this.handOver();
     await Promise.race([queriesEnded, sleep(POOL_END_MS, undefined, { ref: false })]);
   }
 

@@ -10,7 +10,6 @@ export class MeasuredEventBus implements EventBus {
 
   publish<K extends keyof Events>(kind: K, chatId: string, event: Events[K]): Promise<void> {
     if (kind === 'replication') this.metrics.noteStatus(chatId, event as Events['replication']);
-    if (kind === 'removed') this.metrics.noteRemoved(chatId);
     return this.bus.publish(kind, chatId, event);
   }
 

@@ -9,19 +9,26 @@ const OPERATION_SECONDS = [0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600];
 const REPLICATION_SECONDS = [0.5, 1, 2, 5, 10, 30, 60, 300, 1_800, 7_200];
 const LAG_SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10];
 
+/** What is asked for whenever the metrics are. */
+interface Gauged {
+  /** How many servers wait for a chat. */
+  readonly warmServers: () => number;
+  /** The states of those that this instance answers for. */
+  readonly replicas: () => readonly ReplicaState[];
+}
+
 /** What Prometheus is told of this instance. No label is a chat's or a user's. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #names = new Set<string>();
-  /** By chat: when its replication was accepted, and where it stands. */
-  readonly #replicas = new Map<string, { readonly since: Date; readonly state: ReplicaState }>();
+  /** Chats with a replication that this instance has announced, but not its end. */
+  readonly #underWay = new Set<string>();
   readonly #operations: Histogram<'transport' | 'type' | 'name' | 'outcome'>;
   readonly #replications: Histogram<'state'>;
   readonly #restoredBytes: Counter;
   readonly #lag: Histogram;
 
-  /** `warmServers`: how many servers wait for a chat now. */
-  constructor(warmServers: () => number) {
+  constructor({ warmServers, replicas }: Gauged) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     this.#operations = new Histogram({
@@ -49,15 +56,14 @@ export class Metrics {
       buckets: LAG_SECONDS,
       registers,
     });
-    const replicas = this.#replicas;
     new Gauge({
       name: 'replichat_replicas',
-      help: 'Replicas of this instance by the state of their latest replication; QUEUED ones wait.',
+      help: 'Replications under way and READY replicas that this instance answers for, and no other one.',
       labelNames: ['state'],
       registers,
       collect() {
         for (const state of STATES) this.set({ state }, 0);
-        for (const { state } of replicas.values()) this.inc({ state });
+        for (const state of replicas()) this.inc({ state });
       },
     });
     new Gauge({
@@ -92,20 +98,15 @@ export class Metrics {
   }
 
   /** A status that this instance has announced. */
-  noteStatus(chatId: string, status: ReplicationStatus): void {
-    const { state, at, bytesRestored } = status;
-    const before = this.#replicas.get(chatId);
-    const since = state === 'QUEUED' ? at : (before?.since ?? at);
-    if (!hasEnded(state) || state === 'READY') this.#replicas.set(chatId, { since, state });
-    else this.#replicas.delete(chatId);
+  noteStatus(chatId: string, { state, at, acceptedAt, bytesRestored }: ReplicationStatus): void {
+    if (!hasEnded(state)) {
+      this.#underWay.add(chatId);
+      return;
+    }
     // What happens to a replica later does not end its replication again.
-    if (!hasEnded(state) || before === undefined || before.state === 'READY') return;
-    this.#replications.observe({ state }, (at.getTime() - since.getTime()) / 1000);
+    if (!this.#underWay.delete(chatId)) return;
+    this.#replications.observe({ state }, (at.getTime() - acceptedAt.getTime()) / 1000);
     if (state === 'READY') this.#restoredBytes.inc(bytesRestored);
-  }
-
-  noteRemoved(chatId: string): void {
-    this.#replicas.delete(chatId);
   }
 
   noteLag(madeAt: Date): void {

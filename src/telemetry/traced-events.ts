@@ -3,6 +3,7 @@ import { hasEnded, type ReplicationStatus } from '../domain/replica.js';
 import type { EventBus, Events } from '../ports.js';
 
 interface Traced {
+  readonly acceptedAt: Date;
   readonly replication: Span;
   readonly name: string;
   readonly step: Span;
@@ -23,17 +24,27 @@ export class TracedEventBus implements EventBus {
   }
 
   #note(chatId: string, status: ReplicationStatus): void {
-    const { state, step, at } = status;
+    const { state, step, at, acceptedAt } = status;
     const name = [state, state === 'RESTORING' && step].filter(Boolean).join(' ');
-    const before = this.#running.get(chatId);
+    const before = this.#before(chatId, status);
     if (before?.name === name) return;
     before?.step.end(at);
     this.#running.delete(chatId);
     if (!hasEnded(state)) {
       const replication = before?.replication ?? this.tracer.startSpan('replication', { startTime: at });
       const parent = trace.setSpan(context.active(), replication);
-      this.#running.set(chatId, { replication, name, step: this.tracer.startSpan(name, { startTime: at }, parent) });
+      const span = this.tracer.startSpan(name, { startTime: at }, parent);
+      this.#running.set(chatId, { acceptedAt, replication, name, step: span });
     } else if (before) end(before.replication, status);
+  }
+
+  /** Of an earlier replication, whose end was told elsewhere, nothing stays open. */
+  #before(chatId: string, { acceptedAt }: ReplicationStatus): Traced | undefined {
+    const before = this.#running.get(chatId);
+    if (!before || before.acceptedAt.getTime() === acceptedAt.getTime()) return before;
+    before.step.end(acceptedAt);
+    before.replication.end(acceptedAt);
+    return undefined;
   }
 
   subscribe<K extends keyof Events>(kind: K, chatId: string, listener: (event: Events[K]) => void): () => void {

@@ -157,6 +157,33 @@ describeWithDocker('servers on one database and one Docker Engine', () => {
     expect(await last.rows(chatId, TITLES)).toEqual([['Emma']]);
   });
 
+  test('say on /metrics which replicas each of them answers for, and no other one', async () => {
+    const other = await start();
+    const one = await ServerProcess.start(build, { ...env, REPLICA_WARM: '0' });
+    const ready = async ({ port }: Pick<TestApp, 'port'>) => {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      return Number(/^replichat_replicas\{state="READY"\} (\d+)$/m.exec(text)?.[1]);
+    };
+    const client = new pg.Client(env.DATABASE_URL);
+    await client.connect();
+    const { rows } = await client.query('SELECT count(*)::int FROM replichat.replica WHERE server_id IS NOT NULL');
+    await client.end();
+    const before = rows[0].count;
+    await eventually('it has taken over what others have left', async () => (await ready(other)) === before, 30_000);
+    const chatId = await readyChat(one.client);
+    expect(await other.rows(chatId, TITLES)).toEqual([['Emma']]);
+    expect([await ready(one.client), await ready(other)]).toEqual([1, before]);
+    process.kill(one.pid, 'SIGSTOP');
+    await eventually('the other has taken it over', async () => (await ready(other)) === before + 1, 30_000);
+    process.kill(one.pid, 'SIGCONT');
+    await eventually('the one has noticed', async () => (await ready(one.client)) === 0, 30_000);
+    expect(await one.client.rows(chatId, TITLES)).toEqual([['Emma']]);
+    expect([await ready(one.client), await ready(other)]).toEqual([0, before + 1]);
+    await one.client.graphql('mutation($id: ID!) { deleteReplica(chatId: $id) }', { id: chatId });
+    await eventually('it is gone', async () => (await ready(other)) === before);
+    await one.shutDown();
+  });
+
   test('take over from one that is killed: READY stays, what was under way is INTERRUPTED and removed', async () => {
     const other = await start();
     const killed = await ServerProcess.start(build, { ...env, REPLICA_WARM: '0' });

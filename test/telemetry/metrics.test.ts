@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { queued, type ReplicaState, type ReplicationStatus } from '../../src/domain/replica.js';
+import { queued, type ReplicaState } from '../../src/domain/replica.js';
 import { Metrics } from '../../src/telemetry/metrics.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
@@ -60,7 +60,22 @@ describe('a server of one user', () => {
     const chatId = await app.createChat();
     await app.replicate(chatId, 'select 1;');
     expect([...(await scrape()).keys()].join('\n')).not.toContain(chatId);
-    expect((await scrape()).get('replichat_replicas{state="READY"}')).toBeGreaterThan(0);
+    const ready = 'replichat_replicas{state="READY"}';
+    const before = (await scrape()).get(ready) as number;
+    expect(before).toBeGreaterThan(0);
+    const upload = app.openUpload(chatId);
+    upload.write('select 1;\n'.padEnd(2000, '\n'));
+    await upload.answer;
+    await eventually('it is under way', async () => {
+      const values = await scrape();
+      return ['STARTING', 'RESTORING'].some((state) => values.get(`replichat_replicas{state="${state}"}`) === 1);
+    });
+    // The earlier one is in use until the new one is READY.
+    expect((await scrape()).get(ready)).toBe(before);
+    upload.finish();
+    await app.watch(chatId);
+    await app.graphql('mutation($id: ID!) { deleteReplica(chatId: $id) }', { id: chatId });
+    expect((await scrape()).get(ready)).toBe(before - 1);
   });
 });
 
@@ -83,7 +98,8 @@ test('a server with users tells it on METRICS_PORT only', async () => {
 });
 
 describe('the metrics', () => {
-  const metrics = new Metrics(() => 3);
+  let states: ReplicaState[] = [];
+  const metrics = new Metrics({ warmServers: () => 3, replicas: () => states });
   const countOf = async (key: string) => (await valuesOf(metrics.text())).get(key);
 
   test('keep to so many names of operations, however many clients invent', async () => {
@@ -98,25 +114,30 @@ describe('the metrics', () => {
     expect([await count('n7'), await count('other')]).toEqual([2, 901]);
   });
 
-  test('follow a replica from state to state, and forget it', async () => {
-    const begun = new Date();
+  test('count a replication once, when it ends, and not again what becomes of its replica', async () => {
+    const accepted = queued('chat', 0, new Date());
     const note = (state: ReplicaState, seconds: number) => {
-      const at = new Date(begun.getTime() + 1_000 * seconds);
-      metrics.noteStatus('chat', { ...queued('chat', 0, at), state, bytesRestored: 10 } as ReplicationStatus);
+      const at = new Date(accepted.at.getTime() + 1_000 * seconds);
+      metrics.noteStatus('chat', { ...accepted, at, state, bytesRestored: 10 });
     };
-    const replicas = (state: string) => countOf(`replichat_replicas{state="${state}"}`);
     note('QUEUED', 0);
-    expect(await replicas('QUEUED')).toBe(1);
     note('RESTORING', 1);
-    expect([await replicas('QUEUED'), await replicas('RESTORING')]).toEqual([0, 1]);
     note('READY', 4);
-    expect(await countOf('replichat_replication_seconds_sum{state="READY"}')).toBe(4);
+    // As a server does that takes the replica over.
+    note('READY', 50);
     note('EXPIRED', 100);
-    expect(await replicas('READY')).toBe(0);
+    expect(await countOf('replichat_replication_seconds_sum{state="READY"}')).toBe(4);
+    expect(await countOf('replichat_replication_seconds_count{state="READY"}')).toBe(1);
+    expect(await countOf('replichat_restored_bytes_total')).toBe(10);
     expect(await countOf('replichat_replication_seconds_count{state="EXPIRED"}')).toBeUndefined();
-    note('QUEUED', 101);
-    metrics.noteRemoved('chat');
-    expect(await replicas('QUEUED')).toBe(0);
+  });
+
+  test('ask for what there is whenever they are asked for', async () => {
+    const replicas = (state: string) => countOf(`replichat_replicas{state="${state}"}`);
+    states = ['QUEUED', 'RESTORING', 'READY', 'READY'];
+    expect(await Promise.all(['QUEUED', 'STARTING', 'RESTORING', 'READY'].map(replicas))).toEqual([1, 0, 1, 2]);
+    states = [];
+    expect(await Promise.all(['QUEUED', 'STARTING', 'RESTORING', 'READY'].map(replicas))).toEqual([0, 0, 0, 0]);
     expect(await countOf('replichat_warm_servers')).toBe(3);
   });
 });

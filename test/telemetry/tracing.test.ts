@@ -3,6 +3,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { next, queued, type ReplicationStatus } from '../../src/domain/replica.js';
+import { MemoryEventBus } from '../../src/events/memory.js';
+import { Tracing } from '../../src/telemetry/tracing.js';
 import { startApp } from '../support/app.js';
 
 interface Span {
@@ -80,6 +83,32 @@ test('a request, the replication that it starts, its steps and a query are spans
   expect(named('graphql subscription').length).toBeGreaterThan(0);
   expect(received.join()).not.toContain('c4nary');
 });
+
+test('a replication whose end was told elsewhere is over when the next one of its chat is accepted', async () => {
+  received.length = 0;
+  const tracing = new Tracing({ endpoint: new URL(endpoint), instance: 'one' });
+  const events = tracing.around(new MemoryEventBus());
+  const publish = (status: ReplicationStatus) => events.publish('replication', 'chat', status);
+  const first = queued('chat', 0, new Date(1_000));
+  await publish(first);
+  await publish(next(first, { type: 'starting' }, new Date(2_000)));
+  const second = queued('chat', 7, new Date(9_000));
+  await publish(second);
+  await publish(next(second, { type: 'cancelled', error: { code: 'CANCELLED', message: '' } }, new Date(10_000)));
+  await tracing.close();
+  const times = spans().map((span) => [span.name, seconds(span.startTimeUnixNano), seconds(span.endTimeUnixNano)]);
+  expect(times.sort()).toEqual([
+    ['QUEUED', 1, 2],
+    ['QUEUED', 9, 10],
+    ['STARTING', 2, 9],
+    ['replication', 1, 9],
+    ['replication', 9, 10],
+  ]);
+});
+
+function seconds(nanoseconds: string): number {
+  return Number(BigInt(nanoseconds) / 1_000_000_000n);
+}
 
 test('without an endpoint nothing is sent, and a collector that is away keeps nobody waiting', async () => {
   received.length = 0;
