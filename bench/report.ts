@@ -1,6 +1,7 @@
 import { type QueryResults, REPEATED, TABLES } from './queries.js';
 import { medianSeconds, type Results, type SetResults } from './results.js';
 import { greatest, median, quantile } from './statistics.js';
+import { table } from './table.js';
 import { isMet, type Target, targetsOf } from './targets.js';
 
 /** Under which circumstances it was measured. */
@@ -132,15 +133,6 @@ function targetRow(target: Target): string[] {
     measured === undefined ? '-' : `${number(measured)} ${unit}`.trim(),
     met === undefined ? 'not measured' : met ? 'met' : 'missed',
   ];
-}
-
-/** A Markdown table that can be read as it is. */
-function table(head: string[], rows: string[][]): string {
-  const widths = head.map((title, column) =>
-    Math.max(3, ...[[title], ...rows.map((row) => [row[column] ?? ''])].map(([cell]) => (cell ?? '').length)),
-  );
-  const line = (cells: string[]) => `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
 function number(value: number | undefined): string {

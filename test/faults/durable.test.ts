@@ -3,6 +3,8 @@ import { startApp, type TestApp } from '../support/app.js';
 import { KEYS, TestDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
 import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
+import { size } from './faults.js';
+import { reportFault } from './report.js';
 
 const DUMP = 'CREATE TABLE book (title text);\n';
 
@@ -142,8 +144,7 @@ async function listen(app: TestApp, subscription: string, id: string, heard: str
   }
 }
 
-/** `npm run faults` kills 100 times, with MESSAGE_KILLS=n so many. */
-const KILLS = Number(process.env.MESSAGE_KILLS ?? 3);
+const KILLS = size('MESSAGE_KILLS');
 const WRITERS = 4;
 
 describe('a server that is killed while messages are posted', () => {
@@ -192,7 +193,16 @@ describe('a server that is killed while messages are posted', () => {
       await retry(last);
       const stored = await allMessages(last, chatId);
       await last.app.close();
-      expect(new Map(stored.map(({ text, id }) => [text, id]))).toEqual(acknowledged);
+      const found = new Map(stored.map(({ text, id }) => [text, id]));
+      const lost = [...acknowledged].filter(([clientId, id]) => found.get(clientId) !== id);
+      await reportFault('messages', {
+        howOften: `${KILLS} times, ${WRITERS} clients`,
+        demanded: 'no acknowledged message is lost or doubled; what was not answered may be posted again',
+        seen:
+          `${acknowledged.size} acknowledged, ${retried} of them posted again; ` +
+          `${lost.length} lost, ${stored.length - found.size} doubled`,
+      });
+      expect(found).toEqual(acknowledged);
       expect(stored).toHaveLength(acknowledged.size);
       process.stdout.write(`${KILLS} kills: ${stored.length} messages, ${retried} of them posted again\n`);
     },

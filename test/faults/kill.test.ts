@@ -11,10 +11,12 @@ import type { Status } from '../support/app.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
 import { eventually } from '../support/eventually.js';
 import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
+import { size } from './faults.js';
 import { Remains } from './remains.js';
+import { inSeconds, reportFault, spreadOf } from './report.js';
 
-/** `npm run faults` kills 20 times, with KILLS=n so many; `-- -t docker` keeps to one engine, SEED repeats the moments. */
-const KILLS = Number(process.env.KILLS ?? 3);
+/** Of each engine; `-- -t docker` keeps to one, SEED repeats the moments. */
+const KILLS = size('KILLS');
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const GONE_WITHIN_MS = 60_000;
 const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
@@ -134,9 +136,16 @@ function describeKills(engine: string, env: Record<string, string>, docker?: Doc
           const phase = PHASES[Math.floor(((count + random()) / KILLS) * PHASES.length)] as Phase;
           kills.push(await killIn(phase, Math.round(random() * LONGEST_WAIT_MS)));
         }
-        process.stdout.write(tableOf(engine, kills));
+        process.stdout.write(`\n${tableOf(engine, kills)}\n\n`);
         // Nor has anything appeared late: the Docker Engine may still be making what a killed server asked for.
-        expect(await remains.look()).toEqual([]);
+        const late = await remains.look();
+        await reportFault('kill', {
+          howOften: `${KILLS} times, engine ${engine}`,
+          demanded: `no container, volume, process, file or socket of it ${GONE_WITHIN_MS / 1000} s after it is started again`,
+          seen: `left at the kill: ${mostOf(kills)}. All gone after ${spreadOf(kills.map((kill) => kill.socketGoneMs))}; left at the end: ${summaryOf(late)}`,
+          details: `\`\`\`\n${tableOf(engine, kills)}\n\`\`\``,
+        });
+        expect(late).toEqual([]);
       },
       120_000 + KILLS * (GONE_WITHIN_MS + 30_000),
     );
@@ -192,15 +201,22 @@ function summaryOf(what: readonly string[]): string {
   return [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ') || 'nothing';
 }
 
+/** What was left most often. */
+function mostOf(kills: readonly Kill[]): string {
+  const counts = new Map<string, number>();
+  for (const { left } of kills) counts.set(left, (counts.get(left) ?? 0) + 1);
+  const [most] = [...counts].toSorted(([, one], [, other]) => other - one);
+  return most ? `${most[0]} (${most[1]} of ${kills.length})` : 'nothing';
+}
+
 function tableOf(engine: string, kills: readonly Kill[]): string {
-  const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
   const rows = kills.map(({ phase, afterMs, moment, left, restartMs, goneMs, socketGoneMs }) => [
     `${phase} + ${afterMs} ms`,
     moment,
     left,
-    seconds(restartMs),
-    seconds(goneMs),
-    seconds(socketGoneMs),
+    inSeconds(restartMs),
+    inSeconds(goneMs),
+    inSeconds(socketGoneMs),
   ]);
   const table = [
     ['killed in', 'seen last', 'left behind', 'listens again', 'all but socket gone', 'all gone'],
@@ -213,8 +229,7 @@ function tableOf(engine: string, kills: readonly Kill[]): string {
       .join('  ')
       .trimEnd(),
   );
-  const title = `engine ${engine}, seed ${SEED}`;
-  return `\n${title}\n${lines.join('\n')}\n\n`;
+  return `engine ${engine}, seed ${SEED}\n${lines.join('\n')}`;
 }
 
 /** Mulberry32: the same numbers for the same seed. */

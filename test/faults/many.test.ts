@@ -10,11 +10,13 @@ import { eventually } from '../support/eventually.js';
 import { Inspector, type Usage } from '../support/inspector.js';
 import { connected } from '../support/postgres-clients.js';
 import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
+import { size } from './faults.js';
 import { Remains } from './remains.js';
+import { reportFault } from './report.js';
 
-/** `npm run faults` has 20 for three minutes; SOAK_REPLICAS=n, SOAK_SECONDS=n, and SEED repeats the order. */
-const REPLICAS = Number(process.env.SOAK_REPLICAS ?? 6);
-const SECONDS = Number(process.env.SOAK_SECONDS ?? 20);
+const REPLICAS = size('SOAK_REPLICAS');
+const SECONDS = size('SOAK_SECONDS');
+/** Repeats the order. */
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 /** Of what is done at a time. */
 const HANDS = 4;
@@ -160,11 +162,17 @@ const MAY_GROW: Usage = { residentBytes: 60 * MiB, heapBytes: 8 * MiB, descripto
         Object.entries(after).map(([what, amount]) => [what, amount - before[what as keyof Usage]]),
       ) as unknown as Usage;
       process.stdout.write(`\nseed ${SEED}: ${summaryOf(done)}\nbefore ${inWords(before)}\ngrowth ${inWords(grown)}\n`);
+      const complaints = server.output.filter((line) => /Warning|"level":(50|60)/.test(line));
+      await reportFault('many', {
+        howOften: `${REPLICAS} for ${SECONDS} s: ${summaryOf(done)}`,
+        demanded: `nothing fails, nothing is left, and the server grows by at most ${inWords(MAY_GROW)}`,
+        seen: `${complaints.length} warnings and errors in its log; it had ${inWords(before)}, and grew by ${inWords(grown)}`,
+      });
       for (const what of Object.keys(MAY_GROW) as (keyof Usage)[]) {
         if (grown[what] > MAY_GROW[what])
           throw new Error(`${what} grew by ${grown[what]}, more than ${MAY_GROW[what]}`);
       }
-      expect(server.output.filter((line) => /Warning|"level":(50|60)/.test(line))).toEqual([]);
+      expect(complaints).toEqual([]);
     },
     300_000 + 3 * SECONDS * 1000,
   );
