@@ -81,7 +81,7 @@ function bearerToken(authorization: string | undefined): string {
 }
 
 function isSubject(sub: unknown): sub is string {
-  return typeof sub === 'string' && /^\P{Cc}+$/u.test(sub) && sub.length <= MOST_SUBJECT_CHARACTERS;
+  return typeof sub === 'string' && /^[^\p{Cc}\p{Surrogate}]+$/u.test(sub) && sub.length <= MOST_SUBJECT_CHARACTERS;
 }
 
 /** What is wrong with a token. What is wrong with its issuer's keys is not the client's fault, and stays as it is. */

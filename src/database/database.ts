@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { Logger } from 'pino';
 import { messageOf, ReplichatError } from '../domain/errors.js';
+import { isStorable } from '../domain/text.js';
 
 const MOST_CONNECTIONS = 10;
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -14,7 +15,10 @@ const types: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) => (oid === INT8 ? Number : pg.types.getTypeParser(oid, format)),
 };
 
-export type Session = Pick<pg.ClientBase, 'query'>;
+export interface Session {
+  /** No text that PostgreSQL cannot hold is there: in the place of one among `values`, it is asked for null. */
+  query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<pg.QueryResult<R>>;
+}
 
 export function clientConfig(url: string): pg.ClientConfig {
   return {
@@ -46,8 +50,8 @@ export class Database {
   }
 
   /** Runs one statement, in a transaction of its own. */
-  async query<R extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<pg.QueryResult<R>> {
-    return this.#withSession((session) => session.query<R>(text, [...values]));
+  async query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<pg.QueryResult<R>> {
+    return this.#withSession((session) => session.query<R>(text, values));
   }
 
   /** All that `work` does with the session happens, or none of it. */
@@ -73,7 +77,7 @@ export class Database {
     const client = await this.#pool.connect().catch((error) => this.#fail(error));
     let broken = false;
     try {
-      return await work(client);
+      return await work({ query: (text, values = []) => client.query(text, values.map(storable)) });
     } catch (error) {
       broken = isBroken(error);
       if (broken) this.#fail(error);
@@ -87,6 +91,10 @@ export class Database {
     this.logger.warn(`the database does not answer: ${messageOf(error)}`);
     throw unavailable(error);
   }
+}
+
+function storable(value: unknown): unknown {
+  return typeof value === 'string' && !isStorable(value) ? null : value;
 }
 
 export function isUniqueViolation(error: unknown): boolean {

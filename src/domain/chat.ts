@@ -1,4 +1,5 @@
 import { badInput, ReplichatError } from './errors.js';
+import { requireStorable } from './text.js';
 
 export type Dbms = 'POSTGRESQL';
 export type Environment = 'LOCAL' | 'CLOUD';
@@ -98,12 +99,6 @@ function requireText(field: string, value: string, what: string, longest: number
   if (value.trim() === '') throw badInput(field, `is empty; give ${what}`);
   if (value.length > longest) throw badInput(field, `has ${value.length} characters; at most ${longest} are allowed`);
   requireStorable(field, value);
-}
-
-/** What neither PostgreSQL nor a URL can hold. */
-function requireStorable(field: string, value: string): void {
-  if (value.includes('\0')) throw badInput(field, 'contains a NUL character; remove it');
-  if (/\p{Surrogate}/u.test(value)) throw badInput(field, 'contains half a character (a lone surrogate); remove it');
 }
 
 /** May be empty: not every server asks for one. */

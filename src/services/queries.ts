@@ -1,5 +1,6 @@
 import { badInput } from '../domain/errors.js';
 import type { Message, Row } from '../domain/message.js';
+import { requireStorable } from '../domain/text.js';
 import type { ReplicaServer } from '../ports.js';
 import { readTables, type Table } from '../postgres/catalog.js';
 import { schemaText } from '../postgres/schema-text.js';
@@ -91,14 +92,15 @@ export class QueryService {
     return messages;
   }
 
-  /** Throws NOT_FOUND, REPLICA_NOT_READY, QUERY_TIMEOUT or QUOTA_EXCEEDED. */
+  /** Throws BAD_USER_INPUT, NOT_FOUND, REPLICA_NOT_READY, QUERY_TIMEOUT or QUOTA_EXCEEDED. */
   async tables(owner: string, chatId: string, search: string | null, signal: AbortSignal): Promise<Table[]> {
+    if (search !== null) requireStorable('search', search);
     return this.replicas.read(owner, chatId, (replica) =>
       inSession(replica, CATALOG_TIMEOUT_MS, signal, (client) => readTables(client, search)),
     );
   }
 
-  /** The same for a prompt. Throws BAD_USER_INPUT, too. */
+  /** The same for a prompt. */
   async schemaText(
     owner: string,
     chatId: string,
@@ -114,7 +116,7 @@ export class QueryService {
 
 function validate({ sql, maxRows, timeoutMs, record }: QueryRequest, maxMessageBytes: number): void {
   if (sql.trim() === '') throw badInput('sql', 'is empty; give one SQL statement');
-  if (sql.includes('\0')) throw badInput('sql', 'holds a character U+0000, which PostgreSQL does not take');
+  requireStorable('sql', sql);
   if (sql.length > LONGEST_SQL)
     throw badInput('sql', `has ${sql.length} characters; at most ${LONGEST_SQL} are allowed`);
   if (record && Buffer.byteLength(JSON.stringify(sql)) > maxMessageBytes) {

@@ -34,7 +34,7 @@ async function verify(session: Session, keyring: Keyring): Promise<void> {
 
 /** Whether there may be more. */
 async function sealAnew(session: Session, keyring: Keyring): Promise<boolean> {
-  const { rows } = await session.query(
+  const { rows } = await session.query<{ chatId: string; field: string; envelope: string }>(
     `SELECT chat_id AS "chatId", field, envelope FROM replichat.secret WHERE split_part(envelope, '.', 1) <> $1
      LIMIT $2 FOR UPDATE`,
     [keyring.currentId, BATCH],

@@ -39,7 +39,7 @@ export class PostgresChatStore implements ChatStore {
   async #addChat(chat: Chat, password: string, clientId: string | undefined): Promise<Chat> {
     const { id, owner, name, host, port, user, database, dbms, environment, createdAt } = chat;
     return this.database.transaction(async (session) => {
-      const { rows } = await session.query(
+      const { rows } = await session.query<{ last_position: number }>(
         `INSERT INTO replichat.owner AS owner VALUES ($1, 1, 1) ON CONFLICT (id) DO UPDATE
          SET chat_count = owner.chat_count + 1, last_position = owner.last_position + 1 RETURNING last_position`,
         [owner],
@@ -48,7 +48,7 @@ export class PostgresChatStore implements ChatStore {
         `INSERT INTO replichat.chat
          (id, owner, position, client_id, name, host, port, "user", database, dbms, environment, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-        [id, owner, rows[0].last_position, clientId, name, host, port, user, database, dbms, environment, createdAt],
+        [id, owner, rows[0]?.last_position, clientId, name, host, port, user, database, dbms, environment, createdAt],
       );
       await this.#saveSecret(session, id, SOURCE_PASSWORD, password);
       return chat;

@@ -55,6 +55,7 @@ describe('a token signed with the secret', () => {
     ['no subject', { sub: undefined }, 'missing required "sub" claim'],
     ['an empty subject', { sub: '' }, 'its sub has to be 1 to 255 characters'],
     ['a subject with a NUL', { sub: 'ada\0' }, 'its sub has to be 1 to 255 characters'],
+    ['a subject with half a character', { sub: 'ada\ud83d' }, 'its sub has to be 1 to 255 characters'],
     ['a long subject', { sub: 'a'.repeat(256) }, 'its sub has to be 1 to 255 characters'],
     ['a subject that is no string', { sub: 1 as unknown as string }, 'its sub has to be 1 to 255 characters'],
   ])('is refused with %s', async (_what, change, problem) => {

@@ -146,6 +146,11 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
     describe('messages', () => {
       test.each<[string, MessageContent]>([
         ['a text', { type: 'TEXT', text: 'it\'s "fine"\\ \r\n\t🙂 \u0000 \u2028' }],
+        ['half a character', { type: 'TEXT', text: 'a \ud83d \ude42 b' }],
+        [
+          'a table of them',
+          { type: 'TABLE', columns: ['\0', '\ud83d'], rows: [{ '\0': '\ude42' }], rowCount: 1, truncated: false },
+        ],
         ['a query', { type: 'QUERY', sql: 'SELECT $1::text /* ; */' }],
         ['an image', { type: 'IMAGE', url: 'https://a.example/x.png', alt: 'X' }],
         ['an image without a description', { type: 'IMAGE', url: 'https://a.example/x.png', alt: null }],
@@ -420,6 +425,37 @@ export function describeChatStore(name: string, create: () => Promise<ChatStore>
         expect(await store.addChat(theirs, 'secret', 'a')).toEqual(theirs);
         await store.deleteChat(OWNER, mine.id);
         expect(await store.addChat(later, 'secret', 'a')).toEqual(later);
+      });
+    });
+
+    describe.each(['nul\0', '\0', 'half\ud83d', '\ude42'])('what no text can hold, like %j', (text) => {
+      test('is no chat', async () => {
+        const page = { limit: 10, fromEnd: false };
+        // What half a character would become on its way.
+        const { id } = await addChat({ id: text.replace(/\0|\p{Surrogate}/u, '\ufffd') });
+        for (const [owner, chatId] of [
+          [OWNER, text],
+          [text, id],
+          [text, text],
+        ] as const) {
+          const message = newMessage(chatId, { type: 'TEXT', text: 'lost' });
+          expect(await store.chat(owner, chatId)).toBeUndefined();
+          expect(await store.updateChat(owner, chatId, { name: 'New', password: 'new' })).toBeUndefined();
+          expect(await store.deleteChat(owner, chatId)).toBe(false);
+          expect(await store.password(owner, chatId)).toBeUndefined();
+          expect(await store.addMessages(owner, chatId, [message])).toBe(false);
+          expect(await store.addMessageOnce(owner, chatId, 'once', message)).toBeUndefined();
+          expect(await store.messages(owner, chatId, page)).toBeUndefined();
+          expect(await store.replica(owner, chatId)).toBeUndefined();
+          expect(await store.deleteReplica(owner, chatId)).toBe(false);
+        }
+        expect(await store.chats(text, page)).toMatchObject({ items: [], totalCount: 0 });
+        expect(await store.ownerOf(text)).toBeUndefined();
+        expect(await store.saveReplica(newReplica(text))).toBe(false);
+        expect(await store.updateReplica(text, (replica) => replica)).toBeUndefined();
+        expect(await store.lastSequence(text)).toBe(0);
+        expect(await store.access(text)).toBeUndefined();
+        expect(await store.password(OWNER, id)).toBe('secret');
       });
     });
 

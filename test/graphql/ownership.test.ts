@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newId } from '../../src/domain/ids.js';
 import { createSchema } from '../../src/graphql/schema.js';
 import { type Answer, startApp, type TestApp } from '../support/app.js';
+import { KEYS, TestDatabase } from '../support/database.js';
 import { AUTH, tokenFor } from '../support/tokens.js';
 
 type Client = ReturnType<TestApp['as']>;
@@ -37,29 +38,6 @@ const NULL = ['Query.chat', 'Query.replicationStatus'];
 
 const CHAT = 'query($id: ID!) { chat(id: $id) { name messages { totalCount } replica { status { state } } } }';
 
-let app: TestApp;
-let ada: Client;
-let bob: Client;
-/** Ada's, with a replica that is READY and a further upload under way. */
-let chatId: string;
-let upload: ReturnType<Client['openUpload']>;
-
-beforeAll(async () => {
-  app = await startApp({ ...AUTH, REPLICA_ENGINE: 'embedded' });
-  ada = app.as(await tokenFor('ada'));
-  bob = app.as(await tokenFor('bob'));
-  chatId = await ada.createChat({ name: 'Ada’s' });
-  expect(await ada.replicate(chatId, 'create table secret as select 1 as one;')).toMatchObject({ state: 'READY' });
-  await ada.runQuery(chatId, 'select * from secret');
-  upload = ada.openUpload(chatId);
-  upload.write('select 1;\n'.repeat(20_000));
-  expect((await upload.answer).errors).toBeUndefined();
-});
-afterAll(async () => {
-  upload?.disconnect();
-  await app?.app.close();
-});
-
 test('every field of the schema is asked here, or is about no chat', async () => {
   const schema = await createSchema();
   const fields = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()].flatMap((type) =>
@@ -68,70 +46,107 @@ test('every field of the schema is asked here, or is about no chat', async () =>
   expect(fields.sort()).toEqual([...Object.keys(ABOUT_A_CHAT), ...ABOUT_NO_CHAT].sort());
 });
 
-describe('to somebody else, a chat is as unknown as one that never was', () => {
-  const calls = Object.entries(ABOUT_A_CHAT).flatMap(([field, calls]) => calls.map((call) => [field, call] as const));
+describe.each([
+  ['memory', false],
+  ['PostgreSQL', true],
+])('in %s,', (_store, isDurable) => {
+  let app: TestApp;
+  let database: TestDatabase | undefined;
+  let ada: Client;
+  let bob: Client;
+  /** Ada's, with a replica that is READY and a further upload under way. */
+  let chatId: string;
+  let upload: ReturnType<Client['openUpload']>;
 
-  test.each(calls)('by %s: %s', async (field, call) => {
-    const foreign = await answer(call, chatId);
-    expect(foreign).toEqual(await answer(call, newId()));
-    const name = field.split('.')[1] as string;
-    if (NULL.includes(field)) expect(foreign).toEqual({ data: { [name]: null } });
-    else expect(foreign).toMatchObject({ errors: [{ extensions: { code: 'NOT_FOUND' } }] });
+  beforeAll(async () => {
+    database = isDurable ? await TestDatabase.start() : undefined;
+    const durable: Record<string, string> = database
+      ? { DATABASE_URL: await database.createDatabase(), CREDENTIALS_KEYS: KEYS }
+      : {};
+    app = await startApp({ ...AUTH, REPLICA_ENGINE: 'embedded', ...durable });
+    ada = app.as(await tokenFor('ada'));
+    bob = app.as(await tokenFor('bob'));
+    chatId = await ada.createChat({ name: 'Ada’s' });
+    expect(await ada.replicate(chatId, 'create table secret as select 1 as one;')).toMatchObject({ state: 'READY' });
+    await ada.runQuery(chatId, 'select * from secret');
+    upload = ada.openUpload(chatId);
+    upload.write('select 1;\n'.repeat(20_000));
+    expect((await upload.answer).errors).toBeUndefined();
+  });
+  afterAll(async () => {
+    upload?.disconnect();
+    await app?.app.close();
+    await database?.remove();
   });
 
-  /** Of Bob, the id of the chat aside. */
-  async function answer(call: Call, id: string): Promise<unknown> {
-    const given = typeof call === 'string' ? await ask(call, id) : await call(bob, id);
-    return JSON.parse(JSON.stringify(given).replaceAll(id, 'ID'));
-  }
+  describe('to somebody else, a chat is as unknown as one that never was', () => {
+    const calls = Object.entries(ABOUT_A_CHAT).flatMap(([field, calls]) => calls.map((call) => [field, call] as const));
 
-  async function ask(query: string, id: string): Promise<unknown> {
-    if (!query.startsWith('subscription')) return bob.graphql(query, { id });
-    const results: Answer[] = [];
-    for await (const result of bob.subscribe(query, { id })) results.push(result as unknown as Answer);
-    return results[0];
-  }
+    test.each(calls)('by %s: %s', async (field, call) => {
+      const foreign = await answer(call, chatId);
+      for (const unknown of [newId(), '', ' ', 'a\0b', 'a\ud83d', '\ude42']) {
+        expect(await answer(call, unknown)).toEqual(foreign);
+      }
+      const name = field.split('.')[1] as string;
+      if (NULL.includes(field)) expect(foreign).toEqual({ data: { [name]: null } });
+      else expect(foreign).toMatchObject({ errors: [{ extensions: { code: 'NOT_FOUND' } }] });
+    });
 
-  test('it is in no list of his, and its cursors lead nowhere', async () => {
-    const own = await bob.createChat();
-    const list = 'query($after: String) { chats(after: $after) { totalCount pageInfo { endCursor } nodes { id } } }';
-    const { data } = await bob.graphql(list);
-    expect(data.chats).toMatchObject({ totalCount: 1, nodes: [{ id: own }] });
-    const { endCursor } = (await ada.graphql(list)).data.chats.pageInfo;
-    expect(JSON.stringify(await bob.graphql(list, { after: endCursor }))).not.toContain(chatId);
+    /** Of Bob, the id of the chat aside. */
+    async function answer(call: Call, id: string): Promise<unknown> {
+      const given = typeof call === 'string' ? await ask(call, id) : await call(bob, id);
+      const named = JSON.stringify(`there is no chat ${id};`).slice(1, -1);
+      return JSON.parse(JSON.stringify(given).replaceAll(named, 'there is no chat;'));
+    }
+
+    async function ask(query: string, id: string): Promise<unknown> {
+      if (!query.startsWith('subscription')) return bob.graphql(query, { id });
+      const results: Answer[] = [];
+      for await (const result of bob.subscribe(query, { id })) results.push(result as unknown as Answer);
+      return results[0];
+    }
+
+    test('it is in no list of his, and its cursors lead nowhere', async () => {
+      const own = await bob.createChat();
+      const list = 'query($after: String) { chats(after: $after) { totalCount pageInfo { endCursor } nodes { id } } }';
+      const { data } = await bob.graphql(list);
+      expect(data.chats).toMatchObject({ totalCount: 1, nodes: [{ id: own }] });
+      const { endCursor } = (await ada.graphql(list)).data.chats.pageInfo;
+      expect(JSON.stringify(await bob.graphql(list, { after: endCursor }))).not.toContain(chatId);
+    });
+
+    test('its owner sees it as it was', async () => {
+      const { data } = await ada.graphql(CHAT, { id: chatId });
+      expect(data.chat).toMatchObject({ name: 'Ada’s', messages: { totalCount: 2 } });
+      expect(data.chat.replica.status.state).not.toBe('CANCELLED');
+      expect(await ada.rows(chatId, 'select * from secret')).toEqual([[1]]);
+    });
   });
 
-  test('its owner sees it as it was', async () => {
-    const { data } = await ada.graphql(CHAT, { id: chatId });
-    expect(data.chat).toMatchObject({ name: 'Ada’s', messages: { totalCount: 2 } });
-    expect(data.chat.replica.status.state).not.toBe('CANCELLED');
-    expect(await ada.rows(chatId, 'select * from secret')).toEqual([[1]]);
+  test('the same user owns it with whatever token', async () => {
+    const { data } = await app.as(await tokenFor('ada', 60)).graphql(CHAT, { id: chatId });
+    expect(data.chat.name).toBe('Ada’s');
   });
-});
 
-test('the same user owns it with whatever token', async () => {
-  const { data } = await app.as(await tokenFor('ada', 60)).graphql(CHAT, { id: chatId });
-  expect(data.chat.name).toBe('Ada’s');
-});
-
-test('a password that is read is logged with who has read which, and without the password', async () => {
-  app.log.length = 0;
-  for (const target of ['SOURCE', 'REPLICA']) {
-    await ada.graphql(`query($id: ID!) { credentials(chatId: $id, target: ${target}) { password } }`, { id: chatId });
-    await bob.graphql(`query($id: ID!) { credentials(chatId: $id, target: ${target}) { password } }`, { id: chatId });
-  }
-  const audited = app.log.map((line) => JSON.parse(line)).filter((line) => 'audit' in line);
-  expect(audited).toEqual([
-    expect.objectContaining({
-      audit: 'password read',
-      owner: 'ada',
-      chatId,
-      target: 'SOURCE',
-      requestId: expect.any(String),
-    }),
-    expect.objectContaining({ audit: 'password read', owner: 'ada', chatId, target: 'REPLICA' }),
-  ]);
-  expect(JSON.stringify(audited)).not.toContain('s3cret');
+  test('a password that is read is logged with who has read which, and without the password', async () => {
+    app.log.length = 0;
+    for (const target of ['SOURCE', 'REPLICA']) {
+      await ada.graphql(`query($id: ID!) { credentials(chatId: $id, target: ${target}) { password } }`, { id: chatId });
+      await bob.graphql(`query($id: ID!) { credentials(chatId: $id, target: ${target}) { password } }`, { id: chatId });
+    }
+    const audited = app.log.map((line) => JSON.parse(line)).filter((line) => 'audit' in line);
+    expect(audited).toEqual([
+      expect.objectContaining({
+        audit: 'password read',
+        owner: 'ada',
+        chatId,
+        target: 'SOURCE',
+        requestId: expect.any(String),
+      }),
+      expect.objectContaining({ audit: 'password read', owner: 'ada', chatId, target: 'REPLICA' }),
+    ]);
+    expect(JSON.stringify(audited)).not.toContain('s3cret');
+  });
 });
 
 test('LOG_LEVEL does not silence the audit', async () => {

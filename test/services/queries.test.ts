@@ -103,7 +103,8 @@ describe('a query', () => {
       ['', /is empty/],
       ['-- nothing', /holds no statement/],
       [' ; ;', /holds no statement/],
-      ['select 1 \0', /U\+0000/],
+      ['select 1 \0', /contains a NUL character/],
+      ["select '\ud83d'", /contains half a character/],
       ['begin', /BEGIN has no effect/],
       ['commit', /COMMIT has no effect/],
       ['rollback', /ROLLBACK has no effect/],
@@ -113,6 +114,16 @@ describe('a query', () => {
       for (const answer of [await read(sql), await write(sql)]) {
         expect(problem(answer)).toMatchObject({ code: 'BAD_USER_INPUT', field: 'sql' });
         expect(answer.errors?.[0]?.message).toMatch(message);
+      }
+    });
+
+    test.each(['a\0', '\ud83d'])('for tables is not made of %j, which no name can hold', async (search) => {
+      for (const field of ['tables(search: $search) { name }', 'schemaText(search: $search)']) {
+        const query = `query($id: ID!, $search: String) { chat(id: $id) { replica { ${field} } } }`;
+        expect(problem(await app.graphql(query, { id: chatId, search }))).toMatchObject({
+          code: 'BAD_USER_INPUT',
+          field: 'search',
+        });
       }
     });
 
