@@ -1,7 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import Dockerode from 'dockerode';
 import { VARIABLES } from '../src/config/variables.js';
 import { loadConfig } from '../src/config.js';
+import { startApp } from './support/app.js';
+import { archivesOf } from './support/archives.js';
+import { dockerAvailable, testImage } from './support/docker.js';
+import { dockerProxy } from './support/docker-proxy.js';
+import { eventually } from './support/eventually.js';
+import { localSocket } from './support/wire.js';
 
 const dockerfile = await readFile(new URL('../Dockerfile', import.meta.url), 'utf8');
 const compose = await readFile(new URL('../compose.yaml', import.meta.url), 'utf8');
@@ -57,5 +64,50 @@ describe('what compose.yaml runs', () => {
     for (const name of ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE', 'CREDENTIALS_KEYS', 'POSTGRES_PASSWORD']) {
       expect(compose).toContain(`\${${name}:?}`);
     }
+  });
+});
+
+const available = (await dockerAvailable()) && localSocket !== undefined;
+(available ? describe : describe.skip)('the socket proxy of compose.yaml', () => {
+  /** As the proxy takes them: a regular expression for the whole path, of each method. */
+  const flags = [...compose.matchAll(/^ {6}- -allow([A-Z]+)=(.*)$/gm)].map(([, method = '', paths = '']) => {
+    const alternatives = /^\/\((.*)\)$/.exec(paths)?.[1]?.split(/\|(?![^(]*\))/) ?? [paths.slice(1)];
+    return [method, alternatives.map((path) => new RegExp(`^/${path}$`))] as const;
+  });
+  const host = process.env.DOCKER_HOST;
+  const docker = new Dockerode();
+  const stops: (() => unknown)[] = [];
+  afterAll(async () => {
+    for (const stop of stops.reverse()) await stop();
+    if (host === undefined) delete process.env.DOCKER_HOST;
+    else process.env.DOCKER_HOST = host;
+  });
+
+  test('lets through what the server asks of Docker, and nothing that it does not', async () => {
+    const image = (await testImage()) as string;
+    const script = 'CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2);';
+    const [archive] = (await archivesOf(Buffer.from(script), 'custom')) as [Buffer];
+    const proxy = await dockerProxy(new Map(flags));
+    stops.push(proxy.close);
+    process.env.DOCKER_HOST = proxy.host;
+    const env = { REPLICA_ENGINE: 'docker', REPLICA_CONNECT: 'exec', REPLICA_IMAGE: image, REPLICA_WARM: '1' };
+    const app = await startApp(env);
+    stops.push(() => app.app.close());
+
+    const chatId = await app.createChat();
+    for (const dump of [Buffer.from(script), archive]) {
+      expect(await app.replicate(chatId, dump)).toMatchObject({ state: 'READY' });
+      expect(await app.rows(chatId, 'SELECT count(*) FROM t')).toEqual([[2]]);
+    }
+    const [container] = await docker.listContainers({ filters: { name: [`replichat-${chatId}-`] } });
+    await docker.getContainer(container?.Id as string).kill();
+    const replica = async () => (await app.status(chatId))?.state;
+    await eventually('the end of the container is noticed', async () => (await replica()) === 'FAILED');
+
+    expect(proxy.seen.filter(({ rule }) => !rule)).toEqual([]);
+    const used = new Set(proxy.seen.map(({ rule }) => rule));
+    const unused = flags.flatMap(([, rules]) => rules).filter((rule) => !used.has(rule));
+    // The pull of an image that is not there yet.
+    expect(unused).toEqual([/^\/images\/create$/]);
   });
 });
