@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
 import { sniff } from '../../src/restore/sniff.js';
+import { least } from '../support/measure.js';
 
 const bytes = (text: string) => Buffer.from(text, 'latin1');
 const PLAIN_DUMP = 'pg_dump --format=plain --file=dump.sql DATABASE';
@@ -99,11 +100,14 @@ describe('the sniffer recognises', () => {
     expect(sniff(head.subarray(0, 1024))).toEqual(sniff(head));
   });
 
-  test('quickly, also in a head made to be slow', () => {
-    const started = performance.now();
-    for (const text of [`--${' '.repeat(40)}\n`, ' \n', '[', 'a,', '-- -- '])
-      sniff(bytes(text.repeat(65_536 / text.length)));
-    expect(performance.now() - started).toBeLessThan(1000);
+  test('quickly, also in a head made to be slow', async () => {
+    const ms = await least(1000, () => {
+      const started = performance.now();
+      for (const text of [`--${' '.repeat(40)}\n`, ' \n', '[', 'a,', '-- -- '])
+        sniff(bytes(text.repeat(65_536 / text.length)));
+      return performance.now() - started;
+    });
+    expect(ms).toBeLessThan(1000);
   });
 });
 

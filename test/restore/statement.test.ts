@@ -4,6 +4,7 @@ import type { RestoreStep } from '../../src/domain/replica.js';
 import { Lexer } from '../../src/restore/lexer.js';
 import { classify, type StatementKind } from '../../src/restore/statement.js';
 import { wordsOf } from '../../src/restore/words.js';
+import { least } from '../support/measure.js';
 
 function kindOf(statement: string): StatementKind {
   return classify(Buffer.from(statement));
@@ -451,11 +452,14 @@ describe('the words of a statement', () => {
     ).toBe(shapes);
   });
 
-  test('are judged by their beginning: a statement of 10 MB takes no longer than a short one', () => {
+  test('are judged by their beginning: a statement of 10 MB takes no longer than a short one', async () => {
     const rows = Buffer.from(`INSERT INTO public.film VALUES ${"('x', 1), ".repeat(1_000_000)}('y', 2)`);
-    const start = performance.now();
-    expect(classify(rows)).toMatchObject({ step: 'DATA', object: 'public.film' });
-    expect(performance.now() - start).toBeLessThan(100);
+    const ms = await least(100, () => {
+      const start = performance.now();
+      expect(classify(rows)).toMatchObject({ step: 'DATA', object: 'public.film' });
+      return performance.now() - start;
+    });
+    expect(ms).toBeLessThan(100);
   });
 });
 
