@@ -28,7 +28,7 @@ function describeGraphiQL(): void {
     app = await startApp({ REPLICA_ENGINE: 'embedded' });
     browser = await launchChromium();
     page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(120_000);
     page.on('request', (request) => requested.push(request.url()));
     page.on('websocket', (socket) => requested.push(socket.url()));
     page.on('pageerror', (error) => complaints.push(String(error)));

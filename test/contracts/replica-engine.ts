@@ -7,6 +7,7 @@ import { newId } from '../../src/domain/ids.js';
 import type { ProvisionRequest, ReplicaEngine, ReplicaServer } from '../../src/ports.js';
 import { FRESH } from '../../src/postgres/boot.js';
 import { clientConfig } from '../../src/postgres/connect.js';
+import { heldBytes } from '../support/measure.js';
 
 export interface EngineUnderTest {
   available: boolean;
@@ -118,13 +119,13 @@ export function describeReplicaEngine(name: string, { available, create, remains
       test('makes PostgreSQL wait for a slow reader, not our memory', async () => {
         const client = await connect(await shared());
         const socket = streamOf(client);
-        const before = memory();
+        const before = heldBytes();
         const sql = "COPY (SELECT repeat('x', 10000) FROM generate_series(1, 6000)) TO STDOUT";
         const copied = copyOut(client, sql);
         await once(socket, 'data');
         socket.pause();
         await sleep(1_000);
-        expect(memory() - before).toBeLessThan(20 * MB);
+        expect(heldBytes() - before).toBeLessThan(20 * MB);
         socket.resume();
         expect(await copied).toBe(6_000 * 10_001);
       });
@@ -405,11 +406,6 @@ export async function until(condition: () => Promise<boolean>): Promise<void> {
 /** Not `once`, which rejects on the error that comes first. */
 function endOf(client: pg.Client): Promise<void> {
   return new Promise((resolve) => client.once('end', () => resolve()));
-}
-
-function memory(): number {
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
 }
 
 interface WireConnection {

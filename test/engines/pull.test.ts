@@ -1,8 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -12,6 +10,7 @@ import { newId } from '../../src/domain/ids.js';
 import { DockerEngine } from '../../src/engines/docker.js';
 import { dockerAvailable } from '../support/docker.js';
 import { eventually } from '../support/eventually.js';
+import { ownPort } from '../support/ports.js';
 
 const available = (await dockerAvailable()) && registryInstalled();
 
@@ -37,7 +36,7 @@ function registryInstalled(): boolean {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'replichat-registry-'));
-    const port = await freePort();
+    const port = await ownPort();
     repository = `localhost:${port}/replichat-test`;
     await writeFile(
       join(folder, 'config.yml'),
@@ -84,7 +83,7 @@ function registryInstalled(): boolean {
       .provision({
         chatId: newId(),
         majorVersion,
-        signal: AbortSignal.timeout(50_000),
+        signal: AbortSignal.timeout(200_000),
         onProgress: (activity) => activities.push(activity),
       })
       .catch((error) => error);
@@ -107,11 +106,3 @@ function registryInstalled(): boolean {
     });
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
-}

@@ -130,8 +130,8 @@ describeWithDocker('servers on one database and one Docker Engine', () => {
   test('end it when nobody has used it for its time to live, whichever of them was used', async () => {
     const [one, other] = [await start(), await start()];
     const chatId = await one.createChat();
-    await one.replicate(chatId, DUMP, { ttlSeconds: 3 });
-    const until = Date.now() + 6_000;
+    await one.replicate(chatId, DUMP, { ttlSeconds: 6 });
+    const until = Date.now() + 10_000;
     while (Date.now() < until) expect(await other.rows(chatId, TITLES)).toEqual([['Emma']]);
     expect(await one.status(chatId)).toMatchObject({ state: 'READY' });
     await eventually('the expiry', async () => (await one.status(chatId))?.state === 'EXPIRED');

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startApp, type TestApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
+import { heldBytes, least } from '../support/measure.js';
 import { connected, psql, RawClient, startPsql } from '../support/postgres-clients.js';
 
 const MiB = 1024 * 1024;
@@ -187,10 +188,9 @@ export function describeClients(engine: string, env: Record<string, string>): vo
         );
         await once(client.stdout as NodeJS.ReadableStream, 'readable');
         await sleep(500);
-        const [before, outside] = [process.memoryUsage.rss(), process.memoryUsage().external];
+        const before = heldBytes();
         await sleep(2000);
-        expect(process.memoryUsage.rss() - before).toBeLessThan(16 * MiB);
-        expect(process.memoryUsage().external - outside).toBeLessThan(16 * MiB);
+        expect(heldBytes() - before).toBeLessThan(16 * MiB);
         expect(await underWay()).toBe(1);
         let read = 0;
         for await (const chunk of client.stdout as AsyncIterable<Buffer>) read += chunk.length;
@@ -206,7 +206,7 @@ export function describeClients(engine: string, env: Record<string, string>): vo
         const holder = await connected(uri);
         await holder.query('begin; select pg_advisory_xact_lock(1)');
         const client = startPsql(uri, 'copy locked from stdin');
-        const before = process.memoryUsage().external;
+        const before = heldBytes();
         let taken = 0;
         const line = Buffer.from(`${'x'.repeat(MiB - 1)}\n`);
         const feeding = (async () => {
@@ -216,7 +216,7 @@ export function describeClients(engine: string, env: Record<string, string>): vo
         })();
         await sleep(1000);
         expect(taken).toBeLessThan(30);
-        expect(process.memoryUsage().external - before).toBeLessThan(16 * MiB);
+        expect(heldBytes() - before).toBeLessThan(16 * MiB);
         await holder.query('commit');
         await holder.end();
         await Promise.all([feeding, once(client, 'exit')]);
@@ -229,7 +229,7 @@ export function describeClients(engine: string, env: Record<string, string>): vo
         client.stdin?.write('x\n'.repeat(100_000));
         await eventually('it copies', async () => (await underWay()) === 1);
         client.kill('SIGKILL');
-        await eventually('its backend goes', async () => (await underWay()) === 0, 5_000);
+        await eventually('its backend goes', async () => (await underWay()) === 0);
         expect((await psql(uri, 'select count(*) from half')).stdout).toBe('0\n');
       });
     });
@@ -239,18 +239,21 @@ export function describeClients(engine: string, env: Record<string, string>): vo
       client.query('select pg_sleep(60)').catch(() => {});
       await eventually('it runs', async () => (await underWay()) === 1);
       (client.connection.stream as Socket).resetAndDestroy();
-      await eventually('its backend goes', async () => (await underWay()) === 0, 5_000);
+      await eventually('its backend goes', async () => (await underWay()) === 0);
     });
 
     describe('cancels', () => {
       test('its query with Ctrl-C, within a second', async () => {
-        const client = startPsql(uri, 'select pg_sleep(60)');
-        const said = text(client.stderr as NodeJS.ReadableStream);
-        await eventually('it runs', async () => (await underWay()) === 1);
-        const startedAt = performance.now();
-        client.kill('SIGINT');
-        expect(await said).toContain('canceling statement due to user request');
-        expect(performance.now() - startedAt).toBeLessThan(1000);
+        const ms = await least(1000, async () => {
+          const client = startPsql(uri, 'select pg_sleep(60)');
+          const said = text(client.stderr as NodeJS.ReadableStream);
+          await eventually('it runs', async () => (await underWay()) === 1);
+          const startedAt = performance.now();
+          client.kill('SIGINT');
+          expect(await said).toContain('canceling statement due to user request');
+          return performance.now() - startedAt;
+        });
+        expect(ms).toBeLessThan(1000);
       });
 
       test('nothing without the key', async () => {
@@ -326,15 +329,16 @@ export function describeClients(engine: string, env: Record<string, string>): vo
       });
 
       test('by the expiry of its replica, which it does not keep while it is idle, but while it works', async () => {
-        const id = await newReplica({ ttlSeconds: 2 });
+        const id = await newReplica({ ttlSeconds: 5 });
         const client = await connected(await uriOf(id));
         const idle = await connected(await uriOf(id));
-        await client.query('select pg_sleep(5)');
+        const startedAt = Date.now();
+        await client.query('select pg_sleep(8)');
         expect((await app.status(id))?.state).toBe('READY');
-        const endedAt = Date.now();
         expect(await idle.lost).toMatchObject({ code: '57P01', message: expect.stringContaining('has expired') });
         expect(await client.lost).toMatchObject({ code: '57P01' });
-        expect(Date.now() - endedAt).toBeGreaterThan(1000);
+        // Its five seconds began when the query had ended.
+        expect(Date.now() - startedAt).toBeGreaterThan(12_500);
         await expect(connected(withUser(`app.${id}`))).rejects.toMatchObject({
           code: '57P03',
           message: 'this chat has no replica (the last one is EXPIRED)',
@@ -377,13 +381,17 @@ export function describeClients(engine: string, env: Record<string, string>): vo
         const { data } = await app.graphql('query($id: ID!) { chat(id: $id) { replica { lastUsedAt } } }', { id });
         return Date.parse(data.chat.replica.lastUsedAt);
       };
-      await sleep(1500);
-      const before = await lastUsed();
+      // What it did to be let in is noticed within a second or so.
+      let before = await lastUsed();
+      for (let last = 0; last !== before; before = await lastUsed()) {
+        last = before;
+        await sleep(2500);
+      }
       await expect(connected(withUser(`app.${id}`, 'wrong'))).rejects.toMatchObject({ code: '28P01' });
       const undecided = await RawClient.connect(app.app.gateway?.address?.port as number);
       undecided.startup({ user: `app.${id}` });
+      await eventually('it is asked', async () => undecided.bytes.toString().includes('SCRAM-SHA-256'));
       await sleep(1500);
-      expect(undecided.bytes.toString()).toContain('SCRAM-SHA-256');
       expect(await lastUsed()).toBe(before);
       undecided.socket.destroy();
       await client.query('select 1');

@@ -92,9 +92,9 @@ export async function answerOf(response: Response | Promise<Response>): Promise<
   return (await (await response).json()) as Answer;
 }
 
-/** Polls; fails with what was being waited for. */
+/** Polls; fails with what was being waited for. Less long than a body may take. */
 export async function eventually(what: string, check: () => boolean): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 25_000;
   while (!check()) {
     if (Date.now() > end) throw new Error(`never happened: ${what}`);
     await sleep(5);

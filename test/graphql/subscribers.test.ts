@@ -108,7 +108,8 @@ describe(`${SOCKETS * SUBSCRIBERS_PER_SOCKET} subscribers on ${SOCKETS} sockets`
     expect((await app.status(chatId))?.state).toBe('READY');
 
     slow.socket.resume();
-    await eventually('the slow reader has everything', async () => slow.completed.size === SLOW_SUBSCRIPTIONS);
+    const hasEverything = async () => slow.completed.size === SLOW_SUBSCRIPTIONS;
+    await eventually('the slow reader has everything', hasEverything, 180_000);
     for (const statuses of slow.statuses.values()) {
       expectHistory(statuses);
       expect(steps(statuses)).toEqual(everything);

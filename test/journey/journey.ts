@@ -650,8 +650,8 @@ export function describeJourney(engine: string, setting: Setting): void {
 
     test('a replica does not expire while a query runs', async () => {
       const chatId = await app.createChat();
-      await app.replicate(chatId, 'create table t (a int);', { ttlSeconds: 1 });
-      expect(await app.rows(chatId, 'select pg_sleep(3)')).toEqual([['']]);
+      await app.replicate(chatId, 'create table t (a int);', { ttlSeconds: 5 });
+      expect(await app.rows(chatId, 'select pg_sleep(8)')).toEqual([['']]);
       await app.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
       await gone();
     });

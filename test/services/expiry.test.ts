@@ -9,7 +9,7 @@ describe('a replica that is not used', () => {
   let app: TestApp;
 
   beforeAll(async () => {
-    app = await startApp({ REPLICA_ENGINE: 'embedded', REPLICA_TTL: '2s', GATEWAY_PORT: '0' });
+    app = await startApp({ REPLICA_ENGINE: 'embedded', REPLICA_TTL: '6s', GATEWAY_PORT: '0' });
   });
   afterAll(() => app?.app.close());
 
@@ -31,7 +31,7 @@ describe('a replica that is not used', () => {
     const ready = await app.replicate(chatId, DUMP);
     expect(await app.rows(chatId, 'select a from t', { record: true })).toEqual([[42]]);
     const { lastUsed, expires } = await times(chatId);
-    expect(expires).toBe(lastUsed + 2000);
+    expect(expires).toBe(lastUsed + 6000);
     const heard: { status: Status; at: number }[] = [];
     await app.watch(chatId, ready.sequence, (status) => heard.push({ status, at: Date.now() }));
     expect(heard.map(({ status }) => [status.state, status.sequence])).toEqual([['EXPIRED', ready.sequence + 1]]);

@@ -102,7 +102,7 @@ test('a server gives back the room of what failed, expired, was replaced, delete
     // The earlier one makes room a little after the newer one is READY.
     for (let round = 0; round < 2; round++) {
       await eventually('there is room for two', async () => {
-        const { errors } = await app.upload(chatId, 'create table t (a int);', { ttlSeconds: 1 });
+        const { errors } = await app.upload(chatId, 'create table t (a int);', { ttlSeconds: 3 });
         return errors === undefined;
       });
       expect((await app.watch(chatId)).at(-1)).toMatchObject({ state: 'READY' });

@@ -102,7 +102,7 @@ wait
         last = await app.runQuery(chatId, 'select a from t', { record: false });
         return last.data?.runQuery.rows[0].a === 42;
       },
-      30_000,
+      50_000,
       () => JSON.stringify(last),
     );
     expect(await app.status(chatId)).toMatchObject({ state: 'READY', error: null });

@@ -1,5 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pino from 'pino';
 import { Database } from '../../src/database/database.js';
@@ -12,6 +10,7 @@ import { MemoryChatStore } from '../../src/stores/memory.js';
 import { PostgresChatStore } from '../../src/stores/postgres.js';
 import { newChat } from '../support/chats.js';
 import { TestDatabase } from '../support/database.js';
+import { heldBytes } from '../support/measure.js';
 
 /** `MESSAGES=1000000 CHATS=10000 npm test -- test/stores/history` measures what the README promises. */
 const MESSAGES = Number(process.env.MESSAGES ?? 20_000);
@@ -50,11 +49,11 @@ describe(`${MESSAGES} messages in ${CHATS} chats:`, () => {
     async (name, create) => {
       const store = await create();
       try {
-        const before = heapUsed();
+        const before = heldBytes();
         const startedAt = performance.now();
         const long = await fill(store);
         const seconds = (performance.now() - startedAt) / 1000;
-        const mebibytes = (heapUsed() - before) / 1024 ** 2;
+        const mebibytes = (heldBytes() - before) / 1024 ** 2;
         const first = (await store.messages(OWNER, long, { limit: 1, fromEnd: false }))?.items[0]?.position as number;
         const middleOfChats = (await store.chats(OWNER, { limit: 500, fromEnd: false })).items.at(-1)
           ?.position as number;
@@ -85,12 +84,6 @@ describe(`${MESSAGES} messages in ${CHATS} chats:`, () => {
     600_000,
   );
 });
-
-function heapUsed(): number {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-  return process.memoryUsage().heapUsed;
-}
 
 /** The id of the long chat, whose messages come between those of the others. */
 async function fill(store: ChatStore): Promise<string> {

@@ -1,14 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { newId } from '../../src/domain/ids.js';
 import { type Binaries, findBinaries } from '../../src/engines/embedded-binaries.js';
 import { eventually } from './eventually.js';
+import { ownPort } from './ports.js';
 
 export const KEYS = `k1:${Buffer.alloc(32, 1).toString('base64')}`;
 
@@ -27,7 +26,7 @@ export class TestDatabase {
   static async start(settings: readonly string[] = ['fsync=off']): Promise<TestDatabase> {
     const folder = await mkdtemp(join(tmpdir(), 'database-'));
     const binaries = await findBinaries(join(folder, 'binaries'));
-    const database = new TestDatabase(folder, binaries, await freePort(), settings);
+    const database = new TestDatabase(folder, binaries, await ownPort(), settings);
     await database.#initdb();
     await database.resume();
     return database;
@@ -102,13 +101,4 @@ export class TestDatabase {
     await this.suspend('SIGQUIT');
     await rm(this.folder, { recursive: true, force: true });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

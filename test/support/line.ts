@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { ownPort } from './ports.js';
 
 /** A port that leads to a server, until the line is cut. */
 export class Line {
@@ -16,9 +17,10 @@ export class Line {
   }
 
   static async to(target: number): Promise<Line> {
-    const server = createServer().listen(0, '127.0.0.1');
+    const port = await ownPort();
+    const server = createServer().listen(port, '127.0.0.1');
     await once(server, 'listening');
-    return new Line((server.address() as AddressInfo).port, server, target);
+    return new Line(port, server, target);
   }
 
   /** Ends every connection, and refuses new ones. */
