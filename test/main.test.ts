@@ -11,7 +11,7 @@ const QUICK = { REPLICA_ENGINE: 'embedded', REPLICA_WARM: '0', GATEWAY_PORT: '0'
 let build: Build;
 beforeAll(async () => {
   build = await buildServer();
-}, 60_000);
+});
 afterAll(() => build.remove());
 
 describe('a server that others can reach', () => {

@@ -19,6 +19,7 @@ const RELAYS_AHEAD = 4;
 const DRAIN_MS = 1_000;
 const PAUSE_MS = 2_000;
 const REMOVE_ATTEMPTS = 6;
+const LONGEST_PAUSE_MS = 3_200;
 const LOG_LINES = 20;
 /** A session that is lost within this time after the kernel has killed a process was that process, or its neighbour. */
 const OOM_BLAMED_MS = 30_000;
@@ -252,14 +253,16 @@ export class DockerServer implements ReplicaServer {
 
 /** Removes it with its volumes, however often it is asked for. */
 export async function removeContainer(container: Dockerode.Container): Promise<void> {
+  const deadline = Date.now() + CALL_TIMEOUT_MS;
   for (let attempt = 1; ; attempt++) {
     try {
       return await container.remove({ force: true, v: true, abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
     } catch (error) {
       if (statusOf(error) === 404) return;
       // 409: somebody else is removing it, and it is not yet gone.
-      if (attempt === REMOVE_ATTEMPTS) throw error;
+      const isTried = statusOf(error) === 409 ? Date.now() > deadline : attempt >= REMOVE_ATTEMPTS;
+      if (isTried) throw error;
     }
-    await sleep(100 * 2 ** attempt);
+    await sleep(Math.min(100 * 2 ** attempt, LONGEST_PAUSE_MS));
   }
 }

@@ -31,7 +31,7 @@ const docker = new Dockerode();
     const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
     const output = ['-p', join(ROOT, 'tsconfig.bench.json'), '--outDir', join(project, 'dist-bench')];
     await promisify(execFile)(process.execPath, [compiler, ...output]);
-  }, MINUTES);
+  }, 5 * MINUTES);
   afterAll(async () => {
     await build?.remove();
     await rm(folder, { recursive: true, force: true });
@@ -89,7 +89,7 @@ const docker = new Dockerode();
       for (const target of targets) expect(target[3]).toMatch(/^(met|missed|not measured)$/);
       expect(await run.remains()).toEqual([]);
     },
-    10 * MINUTES,
+    20 * MINUTES,
   );
 
   test(
@@ -114,7 +114,7 @@ const docker = new Dockerode();
       expect(run.stderr.at(-1)).toBe('ended by SIGINT');
       expect(await run.remains()).toEqual([]);
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 
   test.each([

@@ -51,4 +51,4 @@ test('a fault that a stuck Docker Engine does not tell is not known', async () =
     onRemoved,
   });
   expect(await server.fault()).toBeUndefined();
-}, 10_000);
+}, 60_000);

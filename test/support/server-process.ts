@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { clientOf } from './app.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const START_MS = 60_000;
+const START_MS = 240_000;
 
 /** The server as `npm run build` makes it, in a folder of its own: tests that run side by side do not meet in dist. */
 export interface Build {
