@@ -778,26 +778,30 @@ export function describeJourney(engine: string, setting: Setting): void {
     });
 
     test('stops what a client asked for that has gone, also while it waits for its turn', async () => {
-      const busy = Array.from({ length: 8 }, () => app.runQuery(chatId, 'select pg_sleep(2)', { record: false }));
-      const gone = new AbortController();
-      const write = fetch(app.url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({
-          query: 'mutation($input: RunQueryInput!) { runQuery(input: $input) { rowCount } }',
-          variables: { input: { chatId, sql: 'create table from_a_ghost (a int)', access: 'READ_WRITE' } },
-        }),
-        signal: gone.signal,
-      });
-      await eventually(
-        'all sessions are busy',
-        async () => app.log.filter((line) => line.includes('"request"')).length > 0,
-      );
-      const late = await app.runQuery(chatId, 'select 1', { timeoutMs: 1, record: false });
-      expect(late.errors?.[0]?.extensions.code).toBe('QUERY_TIMEOUT');
+      const [leaving, gone] = [new AbortController(), new AbortController()];
+      const ask = (name: string, sql: string, { signal }: AbortController) => {
+        const input = { chatId, sql, access: 'READ_WRITE', timeoutMs: 600_000 };
+        const query = `mutation ${name}($input: RunQueryInput!) { runQuery(input: $input) { rowCount } }`;
+        const headers = { 'content-type': 'application/json' };
+        const body = JSON.stringify({ query, variables: { input } });
+        const answer = fetch(app.url, { method: 'POST', headers, body, signal });
+        answer.catch(() => {});
+        return answer;
+      };
+      const ended = (name: string) => app.log.filter((line) => line.includes(name) && line.includes('"aborted":true'));
+      for (let session = 0; session < 8; session += 1) ask('Busy', 'select pg_sleep(600)', leaving);
+      const waits = async () => {
+        const late = await app.runQuery(chatId, 'select 1', { timeoutMs: 1000, record: false });
+        return late.errors?.[0]?.extensions.code === 'QUERY_TIMEOUT';
+      };
+      await eventually('all sessions are busy', waits);
+      const write = ask('Ghost', 'create table from_a_ghost (a int)', gone);
+      expect(await waits()).toBe(true);
       gone.abort();
       await expect(write).rejects.toThrow();
-      await Promise.all(busy);
+      await eventually('the server knows', async () => ended('Ghost').length === 1);
+      leaving.abort();
+      await eventually('the others have ended, too', async () => ended('Busy').length === 8);
       expect(await app.rows(chatId, "select to_regclass('from_a_ghost')")).toEqual([[null]]);
     });
 
