@@ -11,6 +11,7 @@ import { Inspector, type Usage } from '../support/inspector.js';
 import { connected } from '../support/postgres-clients.js';
 import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
 import { size } from './faults.js';
+import { expectNoLeak, growthOf, inWords, MAY_GROW, usageAtRest } from './leaks.js';
 import { Remains } from './remains.js';
 import { reportFault } from './report.js';
 
@@ -21,10 +22,6 @@ const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 /** Of what is done at a time. */
 const HANDS = 4;
 const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
-const MiB = 2 ** 20;
-
-/** Node's own stores grow a little, and its allocator keeps what it has had. */
-const MAY_GROW: Usage = { residentBytes: 60 * MiB, heapBytes: 8 * MiB, descriptors: 3, sockets: 3, listeners: 20 };
 
 ((await dockerAvailable()) ? describe : describe.skip)(`${REPLICAS} replicas side by side`, () => {
   const docker = new Dockerode();
@@ -158,9 +155,7 @@ const MAY_GROW: Usage = { residentBytes: 60 * MiB, heapBytes: 8 * MiB, descripto
       const before = await settled();
       await live(SECONDS);
       const after = await settled();
-      const grown = Object.fromEntries(
-        Object.entries(after).map(([what, amount]) => [what, amount - before[what as keyof Usage]]),
-      ) as unknown as Usage;
+      const grown = growthOf(before, after);
       process.stdout.write(`\nseed ${SEED}: ${summaryOf(done)}\nbefore ${inWords(before)}\ngrowth ${inWords(grown)}\n`);
       const complaints = server.output.filter((line) => /Warning|"level":(50|60)/.test(line));
       await reportFault('many', {
@@ -168,10 +163,7 @@ const MAY_GROW: Usage = { residentBytes: 60 * MiB, heapBytes: 8 * MiB, descripto
         demanded: `nothing fails, nothing is left, and the server grows by at most ${inWords(MAY_GROW)}`,
         seen: `${complaints.length} warnings and errors in its log; it had ${inWords(before)}, and grew by ${inWords(grown)}`,
       });
-      for (const what of Object.keys(MAY_GROW) as (keyof Usage)[]) {
-        if (grown[what] > MAY_GROW[what])
-          throw new Error(`${what} grew by ${grown[what]}, more than ${MAY_GROW[what]}`);
-      }
+      expectNoLeak(before, after);
       expect(complaints).toEqual([]);
     },
     300_000 + 3 * SECONDS * 1000,
@@ -192,15 +184,7 @@ const MAY_GROW: Usage = { residentBytes: 60 * MiB, heapBytes: 8 * MiB, descripto
       60_000,
       () => left.join(', '),
     );
-    const least = await inspector.usage();
-    // Sockets of clients that are gone, timers of goodbyes.
-    await eventually('nothing more is given back', async () => {
-      const usage = await inspector.usage();
-      const gave = usage.descriptors < least.descriptors || usage.listeners < least.listeners;
-      Object.assign(least, usage);
-      return !gave;
-    });
-    return least;
+    return usageAtRest(inspector);
   }
 });
 
@@ -210,9 +194,4 @@ function namesOf(kind: string, left: readonly string[]): string[] {
 
 function summaryOf(done: ReadonlyMap<string, number>): string {
   return [...done].map(([what, count]) => `${count} ${what}`).join(', ');
-}
-
-function inWords({ residentBytes, heapBytes, descriptors, sockets, listeners }: Usage): string {
-  const mib = (bytes: number) => `${(bytes / MiB).toFixed(1)} MiB`;
-  return `${mib(residentBytes)} resident, ${mib(heapBytes)} of heap, ${descriptors} descriptors, ${sockets} sockets, ${listeners} listeners`;
 }
