@@ -72,8 +72,9 @@ export abstract class Load implements RestoreTask {
   }
 
   async run({ session, adjust }: Worker): Promise<void> {
-    if (this.options.moves) await adjust();
-    else await this.options.runner.switchTriggers(this.statement.kind);
+    const { moves, runner } = this.options;
+    if (!moves) return runner.load(this.statement.kind, () => this.load(session));
+    await adjust();
     await this.load(session);
   }
 

@@ -1,7 +1,7 @@
 const WORD = '[\\w$.\\x80-\\xff"]+';
 const VALUE = `(-\\s*)?${WORD}|'s*'`;
 /** After these, a word is a name. */
-const NAMED = '(?<!\\b(FUNCTION|PROCEDURE|NOT|RETURNS|SETOF|LANGUAGE|SUPPORT|SET|TO|FROM|TYPE)\\s+|[.=,]\\s*)';
+const NAMED = '(?<!\\b(FUNCTION|PROCEDURE|ROUTINE|NOT|RETURNS|SETOF|LANGUAGE|SUPPORT|SET|TO|FROM|TYPE)\\s+|[.=,]\\s*)';
 
 /** What only a superuser may give to a routine, by what PostgreSQL says to others (commands/functioncmds.c, guc.c). */
 const CLAUSES: readonly { readonly refusal: RegExp; readonly clause: (setting: string) => string }[] = [
@@ -18,9 +18,16 @@ const CLAUSES: readonly { readonly refusal: RegExp; readonly clause: (setting: s
 const OPAQUE =
   /--[^\n]*|\/\*[\s\S]*?\*\/|[eE]'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w$\x80-\xff])(\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$)[\s\S]*?\1/g;
 
+/** An ALTER of a routine that would change nothing any more: what is in parentheses stands there as dollar signs. */
+const NO_CHANGE = new RegExp(
+  `^\\s*ALTER\\s+\\w+\\s+${WORD}(\\s*\\.\\s*${WORD})?(\\s+\\$+)?\\s*(\\bRESTRICT\\s*)?$`,
+  'i',
+);
+
 /**
- * A CREATE FUNCTION or PROCEDURE without the clause for which the server has refused it with that message. Undefined
- * where it was refused for something else, or the clause cannot be told for certain.
+ * A CREATE or ALTER of a FUNCTION or PROCEDURE without the clause for which the server has refused it with that message;
+ * empty when nothing is left of it. Undefined where it was refused for something else, or the clause cannot be told for
+ * certain.
  */
 export function withoutRefusedClause(statement: Buffer, message: string): Buffer | undefined {
   const known = CLAUSES.find(({ refusal }) => refusal.test(message));
@@ -30,7 +37,8 @@ export function withoutRefusedClause(statement: Buffer, message: string): Buffer
   const setting = known.refusal.exec(message)?.[1] ?? '';
   const clause = new RegExp(`${NAMED}\\b${known.clause(setting)}(?![\\w$.\\x80-\\xff"])`, 'i').exec(options);
   if (!clause) return undefined;
-  return Buffer.from(text.slice(0, clause.index) + text.slice(clause.index + clause[0].length), 'latin1');
+  const without = (whole: string) => whole.slice(0, clause.index) + whole.slice(clause.index + clause[0].length);
+  return NO_CHANGE.test(without(options)) ? Buffer.alloc(0) : Buffer.from(without(text), 'latin1');
 }
 
 /** Everything at its place, but what is no option left blank, strings filled, and the body in SQL, which comes last, left out. */

@@ -55,7 +55,7 @@ export class Runner {
         await ahead.send(statement);
       } else {
         await ahead.settle();
-        await this.switchTriggers(kind);
+        await this.#switchTriggers(kind);
         const ended = kind.triggers ? this.#alterTriggers(statement) : this.#execute(statement);
         await this.#settle(statement, ended);
       }
@@ -117,8 +117,19 @@ export class Runner {
         if (!permitted) throw error;
         bytes = permitted;
         this.report.treated(ROUTINE_CLAUSE, statement, error);
+        if (bytes.length === 0) return;
       }
     }
+  }
+
+  /** Rows for what was skipped are skipped with it: the script's own transaction goes on without them. */
+  async load(kind: StatementKind, load: () => Promise<void>): Promise<void> {
+    await this.#switchTriggers(kind);
+    if (this.session.transaction !== 'T' || !this.#mayBeForgiven(kind)) return load();
+    await this.#say('SAVEPOINT replichat');
+    await load();
+    // Refused where the load was, too.
+    await this.#say('RELEASE SAVEPOINT replichat').catch(() => this.#say('ROLLBACK TO SAVEPOINT replichat'));
   }
 
   #say(statement: string): Promise<void> {
@@ -127,7 +138,7 @@ export class Runner {
 
   /**
    * `ALTER TABLE ... TRIGGER ALL` is refused to the owner of a table with foreign keys, whose triggers are the system's.
-   * The owner may switch the others, and while rows of that table come, `switchTriggers` does the rest.
+   * The owner may switch the others, and while rows of that table come, `load` does the rest.
    */
   async #alterTriggers(statement: Statement): Promise<void> {
     const { bytes, kind } = statement;
@@ -147,7 +158,7 @@ export class Runner {
   }
 
   /** Before rows of `kind.object` come, or something else than rows. */
-  async switchTriggers(kind: StatementKind): Promise<void> {
+  async #switchTriggers(kind: StatementKind): Promise<void> {
     const off = kind.step === 'DATA' && this.#withoutTriggers.has(kind.object);
     if (off === (this.#scriptsRole !== undefined)) return;
     // What fails here fails in a transaction that has failed, where nothing is of any consequence.

@@ -114,6 +114,16 @@ CREATE FUNCTION "sealed; LEAKPROOF"() RETURNS int LANGUAGE plpgsql LEAKPROOF AS 
 CREATE FUNCTION "both"(leakproof int DEFAULT 3) RETURNS int LANGUAGE sql STRICT LEAKPROOF COST 7
   SUPPORT pg_catalog.generate_series_int4_support SET log_statement = 'all' SET work_mem = '1MB' AS 'SELECT leakproof';
 `;
+/** As pg_dump does not write it. */
+const ALTERED = `
+CREATE FUNCTION public.sealed() RETURNS int LANGUAGE sql RETURN 1;
+ALTER FUNCTION public.sealed() LEAKPROOF;
+ALTER FUNCTION public . sealed LEAKPROOF RESTRICT;
+BEGIN;
+ALTER ROUTINE public.sealed() STABLE SET log_statement = 'all' LEAKPROOF COST 7;
+ALTER FUNCTION public.sealed() SUPPORT pg_catalog.generate_series_int4_support;
+COMMIT;
+`;
 const FUNCTIONS = `
 SELECT proname, proleakproof, prosupport::text, proconfig,
   CASE proname WHEN 'both' THEN public."both"() WHEN 'sealed' THEN public.sealed() ELSE public."sealed; LEAKPROOF"() END AS answer
@@ -143,6 +153,13 @@ CREATE VIEW nearest AS SELECT * FROM rows_of();
 ALTER TABLE public."Far; away" ADD CHECK (a > 0);
 CREATE TABLE of_far OF far;
 INSERT INTO of_far VALUES (1);
+COPY "Far; away" (a) FROM stdin;
+1
+2
+\\.
+COPY kept (a) FROM stdin;
+3
+\\.
 COMMIT;
 `;
 
@@ -492,6 +509,25 @@ describeHere('a replica is what psql makes of the same file', () => {
     }
   });
 
+  test('without what a script may ALTER of functions that only a superuser may', async () => {
+    const { status, access, dispose } = await replicate(Buffer.from(ALTERED), KiB);
+    try {
+      const { rows } = await access.query(
+        "SELECT proleakproof, provolatile, procost, proconfig FROM pg_proc WHERE proname = 'sealed'",
+        'replica',
+      );
+      expect(rows).toEqual([{ proleakproof: false, provolatile: 's', procost: 7, proconfig: null }]);
+      const clauses = status.warnings.filter(({ code }) => code === 'ROUTINE_CLAUSE_SKIPPED');
+      expect(clauses).toMatchObject([
+        { line: 3, object: 'public.sealed', sqlstate: '42501', count: 3 },
+        { line: 6, message: expect.stringMatching(/"log_statement"/) },
+        { line: 7, message: expect.stringMatching(/support function/) },
+      ]);
+    } finally {
+      dispose();
+    }
+  });
+
   test('without what is built on something that is skipped, which a warning says of each', async () => {
     const { status, access, dispose } = await replicate(Buffer.from(ON_SKIPPED), KiB);
     try {
@@ -512,7 +548,9 @@ describeHere('a replica is what psql makes of the same file', () => {
         'public."Far; away"',
         'of_far',
         'of_far',
+        '"Far; away"',
       ]);
+      expect((await access.query('SELECT a FROM kept', 'replica')).rows).toEqual([{ a: 3 }]);
       expect(warned[0]).toMatchObject({ line: 5, sqlstate: '42P01', message: expect.stringContaining('"far"') });
     } finally {
       dispose();

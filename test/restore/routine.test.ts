@@ -24,6 +24,7 @@ describe('a function without what only a superuser may give to it', () => {
     [LEAKPROOF, "CREATE FUNCTION größe$$() >LEAKPROOF< AS $ß$ ' LEAKPROOF $$ $ß$"],
     [SUPPORT, 'CREATE FUNCTION support(support int) RETURNS support STRICT >SUPPORT a."b c"< AS $$$$'],
     [SUPPORT, 'CREATE FUNCTION f() >SUPPORT s< RETURN support s'],
+    [LEAKPROOF, 'ALTER FUNCTION f(leakproof int) STABLE >LEAKPROOF< SET a = leakproof'],
     [
       SETTING,
       "CREATE FUNCTION f() SET log_statements = 1 >SET log_statement TO 'all'< AS $$ SET log_statement TO 'all' $$",
@@ -36,6 +37,16 @@ describe('a function without what only a superuser may give to it', () => {
   ])('%s: %s', (refusal, marked) => {
     const [before = '', clause = '', after = ''] = marked.split(/[<>]/);
     expect(without(refusal, before + clause + after)).toBe(before + after);
+  });
+
+  test.each([
+    [LEAKPROOF, 'ALTER FUNCTION f() LEAKPROOF'],
+    [LEAKPROOF, 'alter routine leakproof leakproof restrict'],
+    [LEAKPROOF, 'ALTER FUNCTION "a b" . "c;LEAKPROOF" (IN x int DEFAULT 1) /* so */ LEAKPROOF'],
+    [SUPPORT, 'ALTER FUNCTION s.f(int) SUPPORT s.g'],
+    [SETTING, "ALTER PROCEDURE f() SET log_statement TO 'all'"],
+  ])('of which nothing is left: %s: %s', (refusal, statement) => {
+    expect(without(refusal, statement)).toBe('');
   });
 
   test.each([
