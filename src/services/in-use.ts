@@ -21,6 +21,11 @@ import { RunningReplica } from './running.js';
 interface Entry {
   readonly running: RunningReplica;
   readonly stopListening: () => void;
+  /** The last use that the store knows of. */
+  notedAt: Date;
+  /** Since when nobody has used it for its time to live, as far as the store knows. */
+  overdueSince: number | undefined;
+  isLookedAfter: boolean;
 }
 
 interface Parts {
@@ -54,6 +59,9 @@ const LOST: RestoreIssue = {
   hint: 'Upload the dump again.',
 };
 
+/** Each server notes within a second or two that it uses a replica: for so long no use may have been noted. */
+const GRACE_MS = 5_000;
+
 const REPLACED = 'a newer dump has replaced the replica; connect with its credentials';
 
 /**
@@ -76,6 +84,24 @@ export class InUse {
     const attaching = this.#attaching.get(chatId) ?? this.#attach(chatId).finally(() => this.#attaching.delete(chatId));
     this.#attaching.set(chatId, attaching);
     return attaching;
+  }
+
+  /** The same, for a use: nobody ends it for want of one from here on. */
+  async findForUse(chatId: string): Promise<RunningReplica | undefined> {
+    const running = await this.find(chatId);
+    const entry = this.#entries.get(chatId);
+    if (!running?.hasExpired(new Date()) || entry?.running !== running) return running;
+    running.noticeUse(new Date());
+    await this.#note(chatId, entry);
+    await this.#look(chatId, running);
+    return this.#entries.get(chatId)?.running;
+  }
+
+  /** With the last use through this server, which the store may not know of yet. */
+  withLastUse(replica: Replica): Replica {
+    const running = this.#entries.get(replica.chatId)?.running;
+    const isNewer = running?.server.id === replica.server?.id && running && running.lastUsedAt > replica.lastUsedAt;
+    return isNewer ? { ...replica, lastUsedAt: running.lastUsedAt, expiresAt: running.expiresAt } : replica;
   }
 
   /** Of the replicas that this server answers for. */
@@ -109,18 +135,15 @@ export class InUse {
     this.#leaving.add(removal);
   }
 
-  async noteUse(chatId: string, running: RunningReplica): Promise<void> {
-    if (this.#entries.get(chatId)?.running !== running) return;
+  async #note(chatId: string, entry: Entry): Promise<void> {
+    const { running } = entry;
     const { lastUsedAt, expiresAt } = running;
-    try {
-      await this.parts.store.updateReplica(chatId, (stored) =>
-        stored.server?.id === running.server.id && stored.lastUsedAt < lastUsedAt
-          ? { ...stored, lastUsedAt, expiresAt }
-          : stored,
-      );
-    } catch (error) {
-      this.parts.logger.warn(`the use of a replica could not be noted: ${messageOf(error)}`);
-    }
+    if (lastUsedAt <= entry.notedAt) return;
+    const use = { lastUsedAt, expiresAt };
+    await this.parts.store.updateReplica(chatId, (stored) =>
+      stored.server?.id === running.server.id && stored.lastUsedAt < lastUsedAt ? { ...stored, ...use } : stored,
+    );
+    entry.notedAt = lastUsedAt;
   }
 
   /** Removes the replica's server after `work`, which removes its record. */
@@ -160,10 +183,9 @@ export class InUse {
     await Promise.all(this.#all().map(([chatId, running]) => this.#look(chatId, running)));
   }
 
-  /** Ends those that nobody has used for their time to live. */
-  async expire(): Promise<void> {
-    const now = new Date();
-    await Promise.all(this.#all().map(([chatId, running]) => this.#expire(chatId, running, now)));
+  /** To be called every second: notes the uses since then, and ends those that nobody has used for their time to live. */
+  async lookAfter(): Promise<void> {
+    await Promise.all([...this.#entries].map(([chatId, entry]) => this.#lookAfter(chatId, entry)));
   }
 
   /** The server may have stopped between the last statement and the READY. */
@@ -183,12 +205,15 @@ export class InUse {
     this.#isClosed = true;
     await Promise.allSettled(this.#attaching.values());
     const why = 'the server is shutting down';
-    const close = async (chatId: string, running: RunningReplica) => {
+    const close = async (chatId: string, entry: Entry) => {
+      const { running } = entry;
+      running.noticeUses(new Date());
+      await this.#note(chatId, entry).catch(() => {});
       if (!this.#take(chatId, running)) return;
       if (this.parts.engine.attach) await running.leave(`${why}; connect again`);
       else await this.#end(chatId, running, { type: 'failed', error: ABANDONED }, why).catch(() => {});
     };
-    await Promise.all([...this.#leaving, ...this.#all().map(([chatId, running]) => close(chatId, running))]);
+    await Promise.all([...this.#leaving, ...[...this.#entries].map(([chatId, entry]) => close(chatId, entry))]);
   }
 
   #all(): [chatId: string, running: RunningReplica][] {
@@ -241,7 +266,8 @@ export class InUse {
     const stopListening = () => {
       for (const end of endings) end();
     };
-    this.#entries.set(chatId, { running, stopListening });
+    const { lastUsedAt: notedAt } = running;
+    this.#entries.set(chatId, { running, stopListening, notedAt, overdueSince: undefined, isLookedAfter: false });
     void running.server.stopped.then((stop) =>
       this.#stopped(chatId, running, { code: stop.reason, message: stop.message }),
     );
@@ -267,15 +293,48 @@ export class InUse {
     this.retire(running, replica?.server ? REPLACED : 'the replica is gone; upload the dump again');
   }
 
-  async #expire(chatId: string, running: RunningReplica, now: Date): Promise<void> {
-    if (running.noticeSessions()) await this.noteUse(chatId, running);
-    if (!running.hasExpired(now)) return;
-    // It may have been used through another server.
-    const replica = this.parts.engine.attach ? await storedReplica(this.parts.store, chatId) : undefined;
+  async #lookAfter(chatId: string, entry: Entry): Promise<void> {
+    if (entry.isLookedAfter) return;
+    entry.isLookedAfter = true;
+    const { running } = entry;
+    try {
+      running.noticeUses(new Date());
+      await this.#note(chatId, entry);
+      if (await this.#isOverdue(chatId, entry)) await this.#expire(chatId, running);
+    } catch (error) {
+      entry.overdueSince = undefined;
+      this.parts.logger.warn({ chatId }, `the use of a replica could not be noted: ${messageOf(error)}`);
+    } finally {
+      entry.isLookedAfter = false;
+    }
+  }
+
+  /** Where others may use it, too, they get the time to say so, while the store answers. */
+  async #isOverdue(chatId: string, entry: Entry): Promise<boolean> {
+    const { running } = entry;
+    const { store, engine } = this.parts;
+    const replica = engine.attach && running.hasExpired(new Date()) ? await storedReplica(store, chatId) : undefined;
     if (replica) running.noticeUse(replica.lastUsedAt);
-    if (!running.hasExpired(now) || !this.#take(chatId, running)) return;
-    this.parts.logger.info({ chatId }, 'replica expired');
-    await this.#end(chatId, running, { type: 'expired' }, 'the replica has expired; upload the dump again');
+    if (!running.hasExpired(new Date())) entry.overdueSince = undefined;
+    else entry.overdueSince ??= Date.now();
+    return entry.overdueSince !== undefined && Date.now() - entry.overdueSince >= (engine.attach ? GRACE_MS : 0);
+  }
+
+  /** Unless it is used at this moment, from wherever. */
+  async #expire(chatId: string, running: RunningReplica): Promise<void> {
+    const { store, events, logger } = this.parts;
+    let isOver = false;
+    const replica = await store.updateReplica(chatId, (stored) => {
+      if (stored.server?.id !== running.server.id) return stored;
+      running.noticeUse(stored.lastUsedAt);
+      isOver = running.hasExpired(new Date());
+      return isOver ? ended(stored, { type: 'expired' }) : stored;
+    });
+    if (!replica || !isOver) return;
+    const isOurs = this.#take(chatId, running);
+    logger.info({ chatId }, 'replica expired');
+    await events.publish('replication', chatId, replica.status);
+    if (isOurs) await running.dispose('the replica has expired; upload the dump again');
   }
 
   /** Never rejects: nobody waits for it. */
@@ -300,8 +359,7 @@ export class InUse {
   /** It is in use no more. */
   async #endServer(chatId: string, serverId: string, event: ReplicationEvent): Promise<void> {
     const { store, events } = this.parts;
-    const ended = (stored: Replica) => ({ ...stored, server: null, status: endOfUse(stored.status, event) });
-    const end = (stored: Replica) => (stored.server?.id === serverId ? ended(stored) : stored);
+    const end = (stored: Replica) => (stored.server?.id === serverId ? ended(stored, event) : stored);
     const replica = await insist(() => store.updateReplica(chatId, end));
     if (replica) await events.publish('replication', chatId, replica.status);
   }
@@ -316,6 +374,11 @@ export async function storedReplica(store: ChatStore, chatId: string): Promise<R
 /** Whether the stored one is of the same replication, which has not ended. */
 export function isUnderWay(stored: ReplicationStatus, { acceptedAt }: ReplicationStatus): boolean {
   return stored.acceptedAt.getTime() === acceptedAt.getTime() && !hasEnded(stored.state);
+}
+
+/** Without a server. */
+function ended(stored: Replica, event: ReplicationEvent): Replica {
+  return { ...stored, server: null, status: endOfUse(stored.status, event) };
 }
 
 /** The status of what is left by a server that is gone: a replication under way is over, and so is what it served. */

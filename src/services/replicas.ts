@@ -39,7 +39,7 @@ export interface ClientAddress {
 }
 
 const REAP_INTERVAL_MS = 30_000;
-const EXPIRY_INTERVAL_MS = 1_000;
+const USE_INTERVAL_MS = 1_000;
 const LONGEST_TTL_SECONDS = 365 * 86_400;
 
 /** The rules of replicas: one replication at a time per chat, an earlier replica in use until the new one is READY. */
@@ -80,10 +80,7 @@ export class ReplicaService {
     await this.#reap();
     this.#timers.push(
       setInterval(() => this.#reap(), REAP_INTERVAL_MS),
-      setInterval(
-        () => this.#inUse.expire().catch((error) => this.logger.error({ err: error }, 'expiry failed')),
-        EXPIRY_INTERVAL_MS,
-      ),
+      setInterval(() => this.#inUse.lookAfter(), USE_INTERVAL_MS),
     );
   }
 
@@ -124,7 +121,8 @@ export class ReplicaService {
   }
 
   async replica(owner: string, chatId: string): Promise<Replica | undefined> {
-    return this.store.replica(owner, chatId);
+    const replica = await this.store.replica(owner, chatId);
+    return replica && this.#inUse.withLastUse(replica);
   }
 
   /** A dump is likely to come soon. */
@@ -241,18 +239,17 @@ export class ReplicaService {
   async join(chatId: string, session: ClientSession): Promise<LiveReplica> {
     const owner = await this.store.ownerOf(chatId);
     if (owner === undefined) throw chatNotFound(chatId);
-    return this.#use(owner, chatId, (running) => running.join(session));
+    // It is a use when the replica has let it in.
+    const running = await this.#inUse.find(chatId);
+    if (!running) throw await this.#notReady(owner, chatId);
+    return running.join(session);
   }
 
   async #use<T>(owner: string, chatId: string, work: (running: RunningReplica) => Promise<T>): Promise<T> {
     await this.#chat(owner, chatId);
-    const running = await this.#inUse.find(chatId);
+    const running = await this.#inUse.findForUse(chatId);
     if (!running) throw await this.#notReady(owner, chatId);
-    try {
-      return await work(running);
-    } finally {
-      await this.#inUse.noteUse(chatId, running);
-    }
+    return work(running);
   }
 
   async #chat(owner: string, chatId: string): Promise<Chat> {
@@ -310,7 +307,7 @@ export class ReplicaService {
   }
 
   async #stored(owner: string, chatId: string): Promise<Replica> {
-    const replica = await this.store.replica(owner, chatId);
+    const replica = await this.replica(owner, chatId);
     if (replica) return replica;
     await this.#chat(owner, chatId);
     throw new ReplichatError('NOT_FOUND', 'this chat has no replica; upload a dump with uploadReplica');

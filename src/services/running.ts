@@ -70,6 +70,8 @@ export class RunningReplica implements LiveReplica {
   #pool: pg.Pool;
   #ending = newEnding();
   #uses = 0;
+  /** Without those that are only being let in. */
+  #working = 0;
   #lastUsedAt: Date;
   #watching: AbortController | undefined;
   #ended = false;
@@ -169,9 +171,12 @@ export class RunningReplica implements LiveReplica {
   }
 
   async #use<T>(work: () => Promise<T>): Promise<T> {
+    this.#working += 1;
+    this.#lastUsedAt = new Date();
     try {
       return await this.#hold(work);
     } finally {
+      this.#working -= 1;
       this.#lastUsedAt = new Date();
     }
   }
@@ -187,13 +192,13 @@ export class RunningReplica implements LiveReplica {
     }
   }
 
-  /** Looks whether sessions have used it since it was last used otherwise. */
-  noticeSessions(): boolean {
-    const latest = Math.max(...[...this.#sessions].map(({ lastActiveAt }) => lastActiveAt?.getTime() ?? 0));
-    if (latest <= this.#lastUsedAt.getTime()) return false;
+  /** Looks whether it is in use, and whether sessions have used it since it was last used otherwise. */
+  noticeUses(now: Date): void {
+    const active = [...this.#sessions].map(({ lastActiveAt }) => lastActiveAt?.getTime() ?? 0);
+    const latest = this.#working > 0 ? now.getTime() : Math.max(...active);
+    if (latest <= this.#lastUsedAt.getTime()) return;
     this.#lastUsedAt = new Date(latest);
     this.#watchDisk();
-    return true;
   }
 
   /** Whether nobody has used it for its time to live. */
@@ -213,7 +218,7 @@ export class RunningReplica implements LiveReplica {
     watchDisk(this.server, diskBytes, this.#watching.signal, onDiskFull);
   }
 
-  /** Another server says when it used it. */
+  /** Another server says when it used it, or it is just about to be used. */
   noticeUse(lastUsedAt: Date): void {
     if (lastUsedAt > this.#lastUsedAt) this.#lastUsedAt = lastUsedAt;
   }

@@ -138,6 +138,24 @@ describeWithDocker('servers on one database and one Docker Engine', () => {
     await eventually('the container is gone', async () => (await containers(chatId)).length === 0);
   });
 
+  test('do not end it while it is used through one of them, however late that is', async () => {
+    const [one, other] = [await start(), await start()];
+    const chatId = await one.createChat();
+    await one.replicate(chatId, DUMP, { ttlSeconds: 1 });
+    // Longer than its time to live, and than a server waits for others to say that they use it.
+    expect((await other.runQuery(chatId, 'SELECT pg_sleep(8)')).errors).toBeUndefined();
+    for (let use = 0; use < 3; use += 1) {
+      await eventually('it might be ended at any moment', async () => {
+        const query = 'query($id: ID!) { chat(id: $id) { replica { expiresAt } } }';
+        const { data } = await other.graphql(query, { id: chatId });
+        return Date.parse(data.chat.replica.expiresAt) < Date.now() - 1_500;
+      });
+      expect(await other.rows(chatId, TITLES)).toEqual([['Emma']]);
+    }
+    expect(await one.status(chatId)).toMatchObject({ state: 'READY' });
+    await one.graphql('mutation($id: ID!) { deleteReplica(chatId: $id) }', { id: chatId });
+  });
+
   test('are restarted one after the other, and no READY replica is lost', async () => {
     let running = await start();
     const chatId = await readyChat(running);

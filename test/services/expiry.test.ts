@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
 import { type Status, startApp, type TestApp } from '../support/app.js';
+import { KEYS, TestDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
 import { connected } from '../support/postgres-clients.js';
 
@@ -79,6 +81,37 @@ describe('a replica that is not used', () => {
         return after.lastUsed > before.lastUsed;
       });
       expect(after.expires).toBe(after.lastUsed + 600_000);
+    }
+  });
+
+  test('has its uses written to the database once a second, however many there are', async () => {
+    const database = await TestDatabase.start();
+    const url = await database.createDatabase();
+    const durable = { DATABASE_URL: url, CREDENTIALS_KEYS: KEYS };
+    const own = await startApp({ REPLICA_ENGINE: 'embedded', GATEWAY_PORT: 'off', ...durable });
+    const client = new pg.Client(url);
+    client.on('error', () => {});
+    await client.connect();
+    try {
+      const chatId = await own.createChat();
+      await own.replicate(chatId, DUMP);
+      await client.query(`CREATE SEQUENCE writes;
+        CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('writes'); RETURN NEW; END $$;
+        CREATE TRIGGER note_write BEFORE UPDATE ON replichat.replica FOR EACH ROW EXECUTE FUNCTION note_write()`);
+      const begun = Date.now();
+      for (let use = 0; use < 200; use += 1) await own.rows(chatId, 'select a from t');
+      const { lastUsed } = await times(chatId, own);
+      const stored = 'SELECT last_used_at FROM replichat.replica';
+      await eventually(
+        'the last one is written',
+        async () => (await client.query(stored)).rows[0].last_used_at.getTime() === lastUsed,
+      );
+      const { rows } = await client.query('SELECT last_value::int FROM writes');
+      expect(rows[0].last_value).toBeLessThanOrEqual(Math.min(100, (Date.now() - begun) / 1_000 + 2));
+    } finally {
+      await client.end();
+      await own.app.close();
+      await database.remove();
     }
   });
 
