@@ -5,6 +5,8 @@ import { isStorable } from '../domain/text.js';
 
 const MOST_CONNECTIONS = 10;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** How long one of the pool's connections is waited for: when hundreds ask at once, the last ones have to. */
+const TURN_TIMEOUT_MS = 20_000;
 /** Nothing that is asked here takes long: who does not answer by then is gone. */
 const QUERY_TIMEOUT_MS = 60_000;
 
@@ -31,6 +33,13 @@ export function clientConfig(url: string): pg.ClientConfig {
   };
 }
 
+/** The pool has one time limit for both, and hands it on. */
+class QuickClient extends pg.Client {
+  constructor(config?: pg.ClientConfig) {
+    super({ ...config, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  }
+}
+
 /**
  * The server's own PostgreSQL (DATABASE_URL). Throws STORE_UNAVAILABLE while it does not answer; when it does again,
  * everything goes on by itself.
@@ -42,7 +51,12 @@ export class Database {
     url: string,
     private readonly logger: Logger,
   ) {
-    this.#pool = new pg.Pool({ ...clientConfig(url), max: MOST_CONNECTIONS });
+    this.#pool = new pg.Pool({
+      ...clientConfig(url),
+      max: MOST_CONNECTIONS,
+      connectionTimeoutMillis: TURN_TIMEOUT_MS,
+      Client: QuickClient,
+    });
     // A connection that breaks while nobody uses it; the pool leaves it out from then on.
     this.#pool.on('error', (error) => logger.warn(`a connection to the database broke: ${messageOf(error)}`));
     // One that breaks while it is used: its query fails, too.

@@ -117,6 +117,15 @@ describe('a PostgresChatStore whose database is restarted', () => {
     expect(await store.messages(SOLE_OWNER, id, { limit: 9, fromEnd: false })).toMatchObject({ totalCount: 1 });
   });
 
+  test('is not said to be so because all of the connections are busy', async () => {
+    const database = new Database(url, logger);
+    // One more than it has connections, and for longer than a new one may take.
+    const busy = Array.from({ length: 10 }, () => database.query('SELECT pg_sleep(5.5)'));
+    expect((await database.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    await Promise.all(busy);
+    await database.close();
+  });
+
   test('gives back the connections that broke', async () => {
     const store = storeOf();
     const { id } = await addChat(store, 'secret');
