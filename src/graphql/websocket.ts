@@ -158,10 +158,11 @@ function attach(socket: WebSocket, protocol: Protocol, operations: SocketOperati
   });
 }
 
+/** Of a client that has gone meanwhile, the close of its socket tells. */
 function send(socket: WebSocket, data: string): Promise<void> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     if (socket.readyState !== socket.OPEN) return resolve();
-    socket.send(data, (error) => (error ? reject(error) : resolve()));
+    socket.send(data, () => resolve());
   });
 }
 
