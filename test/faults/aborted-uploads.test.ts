@@ -14,7 +14,7 @@ import { Inspector } from '../support/inspector.js';
 import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
 import { type Break, MANNERS, PLACES, sendBroken } from './broken-upload.js';
 import { size } from './faults.js';
-import { expectNoLeak, growthOf, inWords, usageAtRest } from './leaks.js';
+import { expectNoLeak, growthOf, inWords, usageAfter, usageAtRest } from './leaks.js';
 import { Remains } from './remains.js';
 import { reportFault, spreadOf } from './report.js';
 
@@ -22,7 +22,7 @@ const ABORTS = size('ABORTS');
 /** Repeats the moments. */
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 /** Chats, each with one upload at a time. */
-const HANDS = 4;
+const HANDS = ABORTS < 20 ? 2 : 4;
 const ROWS = 10_000;
 const LONGEST_WAIT_MS = 300;
 const NUMBERS = 'SELECT number, (SELECT count(*) FROM line) FROM upload';
@@ -180,13 +180,13 @@ function describeAborts(engine: string, env: Record<string, string>, docker?: Do
       `${ABORTS} times at any place, leave the chat with a truthful end, its earlier replica in use, and nothing behind`,
       async () => {
         // What is made once is there afterwards: compiled code, pools, a server that is kept started.
-        await live(1, 2);
+        await live(1, 1);
         const [atFirst, before] = [await left(), await usageAtRest(inspector)];
         outcomes.clear();
         toldMs.length = 0;
         await live(HANDS, ABORTS);
         await eventually('as much is left as before', async () => (await left()) === atFirst, 60_000);
-        const after = await usageAtRest(inspector);
+        const after = await usageAfter(before, inspector);
         const grown = growthOf(before, after);
         const complaints = server.output.filter((line) => /Warning|"level":(50|60)/.test(line));
         await reportFault('aborted', {

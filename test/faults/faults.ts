@@ -22,8 +22,11 @@ export const SIZES = {
   KILLS: { short: 3, full: 34, what: 'kills of a server in the middle of restores, for each engine and store' },
   MESSAGE_KILLS: { short: 3, full: 100, what: 'kills of a server while messages are posted' },
   UPLOAD_MB: { short: 300, full: 1024, what: 'megabytes of the large upload' },
-  ABORTS: { short: 10, full: 100, what: 'uploads that are broken off, for each engine' },
+  ABORTS: { short: 6, full: 100, what: 'uploads that are broken off, for each engine' },
   CONTESTS: { short: 2, full: 20, what: 'times that 20 uploads go to one chat at once' },
+  DATABASE_RESTARTS: { short: 2, full: 20, what: "restarts of the servers' database" },
+  SUBSCRIBERS: { short: 100, full: 500, what: 'subscribers' },
+  SUBSCRIBED_SECONDS: { short: 3, full: 180, what: 'seconds that they listen, to one server and to two' },
   SOAK_REPLICAS: { short: 6, full: 20, what: 'replicas side by side' },
   SOAK_SECONDS: { short: 20, full: 180, what: 'seconds that they are created, used and deleted' },
 } as const;

@@ -28,16 +28,29 @@ export async function usageAtRest(inspector: Inspector): Promise<Usage> {
   return least;
 }
 
+/** When it is no more than there was, or does not become so: a leak stays. */
+export async function usageAfter(before: Usage, inspector: Inspector): Promise<Usage> {
+  for (const deadline = Date.now() + REST_WITHIN_MS; ; ) {
+    const usage = await inspector.usage();
+    if (excessOf(growthOf(before, usage)).length === 0 || Date.now() > deadline) return usage;
+  }
+}
+
 export function growthOf(before: Usage, after: Usage): Usage {
   const grown = Object.entries(after).map(([what, amount]) => [what, amount - before[what as keyof Usage]]);
   return Object.fromEntries(grown) as unknown as Usage;
 }
 
-export function expectNoLeak(before: Usage, after: Usage, mayGrow = MAY_GROW): void {
-  const grown = growthOf(before, after);
-  for (const what of Object.keys(mayGrow) as (keyof Usage)[]) {
-    if (grown[what] > mayGrow[what]) throw new Error(`${what} grew by ${grown[what]}, more than ${mayGrow[what]}`);
-  }
+export function expectNoLeak(before: Usage, after: Usage): void {
+  const excess = excessOf(growthOf(before, after));
+  if (excess.length > 0) throw new Error(excess.join('; '));
+}
+
+function excessOf(grown: Usage): string[] {
+  const all = Object.keys(MAY_GROW) as (keyof Usage)[];
+  return all
+    .filter((what) => grown[what] > MAY_GROW[what])
+    .map((what) => `${what} grew by ${grown[what]}, more than ${MAY_GROW[what]}`);
 }
 
 export function inWords({ residentBytes, heapBytes, descriptors, sockets, listeners }: Usage): string {
