@@ -173,7 +173,7 @@ export interface ReplicaServer {
 }
 
 export interface ServerStop {
-  reason: 'DISPOSED' | 'OUT_OF_MEMORY' | 'EXITED';
+  reason: 'DISPOSED' | 'OUT_OF_MEMORY' | 'DISK_FULL' | 'EXITED';
   /** In words, with the limit that was hit: "out of memory: the replica may use 1 GiB (REPLICA_MEMORY)". */
   message: string;
 }

@@ -10,7 +10,7 @@ import { statusOf } from './docker-errors.js';
 import { textOf } from './docker-frames.js';
 import { execOutput, openRelay } from './docker-relay.js';
 import { SocketFolder } from './docker-socket.js';
-import { DISPOSED, outOfMemory, STOP_NOTICED_MS } from './server-stop.js';
+import { BLAMED_MS, DISK_FULL, DISPOSED, outOfMemory, STOP_NOTICED_MS, saysDiskFull } from './server-stop.js';
 
 const CALL_TIMEOUT_MS = 60_000;
 const OPEN_TIMEOUT_MS = 15_000;
@@ -21,8 +21,6 @@ const PAUSE_MS = 2_000;
 const REMOVE_ATTEMPTS = 6;
 const LONGEST_PAUSE_MS = 3_200;
 const LOG_LINES = 20;
-/** A session that is lost within this time after the kernel has killed a process was that process, or its neighbour. */
-const OOM_BLAMED_MS = 30_000;
 /** Whoever asks why a session was lost is told in time, or that it is not known. */
 const FAULT_TIMEOUT_MS = 5_000;
 
@@ -160,12 +158,13 @@ export class DockerServer implements ReplicaServer {
       if (!this.#stop) await Promise.all([this.noticeExit(signal), this.#countOomKills(signal)]);
       if (this.#stop) return this.#stop;
       if (this.#ranOutOfMemory) return outOfMemory(this.#options.memoryBytes);
+      if (await this.#hasFilledDisk()) return DISK_FULL;
     }
     return undefined;
   }
 
   get #ranOutOfMemory(): boolean {
-    return Date.now() - this.#outOfMemoryAt < OOM_BLAMED_MS;
+    return Date.now() - this.#outOfMemoryAt < BLAMED_MS;
   }
 
   noticeOutOfMemory(): void {
@@ -187,11 +186,11 @@ export class DockerServer implements ReplicaServer {
       if (State.Paused)
         this.#finish({ reason: 'EXITED', message: `the container ${this.id} was paused by somebody else` });
       if (State.Running) return;
-      this.#finish(
-        State.OOMKilled || this.#ranOutOfMemory
-          ? outOfMemory(this.#options.memoryBytes)
-          : { reason: 'EXITED', message: `the container ${this.id} ended with exit code ${State.ExitCode}` },
-      );
+      if (State.OOMKilled || this.#ranOutOfMemory) return this.#finish(outOfMemory(this.#options.memoryBytes));
+      const isFull = await this.#hasFilledDisk();
+      if (this.#gone.signal.aborted) return;
+      const message = `the container ${this.id} ended with exit code ${State.ExitCode}`;
+      this.#finish(isFull ? DISK_FULL : { reason: 'EXITED', message });
     } catch (error) {
       if (statusOf(error) !== 404) return;
       this.#finish({ reason: 'EXITED', message: `the container ${this.id} was removed by somebody else` });
@@ -206,9 +205,20 @@ export class DockerServer implements ReplicaServer {
     this.#oomKills = Math.max(kills, this.#oomKills);
   }
 
-  async lastLogLines(): Promise<string> {
-    const abortSignal = AbortSignal.timeout(FAULT_TIMEOUT_MS);
-    const multiplexed = await this.#container.logs({ stdout: true, stderr: true, tail: LOG_LINES, abortSignal });
+  /** Lately. */
+  async #hasFilledDisk(): Promise<boolean> {
+    const log = await this.lastLogLines(new Date(Date.now() - BLAMED_MS)).catch(() => '');
+    return saysDiskFull(log);
+  }
+
+  async lastLogLines(since = new Date(0)): Promise<string> {
+    const multiplexed = await this.#container.logs({
+      stdout: true,
+      stderr: true,
+      tail: LOG_LINES,
+      since: Math.floor(since.getTime() / 1000),
+      abortSignal: AbortSignal.timeout(FAULT_TIMEOUT_MS),
+    });
     return textOf(multiplexed);
   }
 

@@ -13,7 +13,7 @@ import { abortable } from './abortable.js';
 import type { Binaries } from './embedded-binaries.js';
 import { makeFolder, removeFolder } from './embedded-folder.js';
 import { endProcesses } from './processes.js';
-import { DISPOSED, STOP_NOTICED_MS } from './server-stop.js';
+import { BLAMED_MS, DISK_FULL, DISPOSED, STOP_NOTICED_MS, saysDiskFull } from './server-stop.js';
 
 const LOG_LINES = 20;
 /** PostgreSQL kills its own children 5 s after an immediate shutdown has been asked for. */
@@ -36,6 +36,7 @@ export class EmbeddedServer implements ReplicaServer {
   // Private, so that a server which is logged or serialised does not tell its password.
   readonly #options: EmbeddedServerOptions;
   readonly #log: string[] = [];
+  #diskFullAt = Number.NEGATIVE_INFINITY;
   #child: ChildProcess | undefined;
   #resolveStopped!: (stop: ServerStop) => void;
   #stop: ServerStop | undefined;
@@ -96,7 +97,7 @@ export class EmbeddedServer implements ReplicaServer {
     if (signal.aborted) abort();
     const [code] = await once(child, 'exit').finally(() => signal.removeEventListener('abort', abort));
     signal.throwIfAborted();
-    if (code !== 0) throw new Error(`initdb ended with exit code ${code}`);
+    if (code !== 0) throw new Error(this.#hasFilledDisk ? DISK_FULL.message : `initdb ended with exit code ${code}`);
     const settings = serverSettings({ memoryBytes, listenAddresses: '', unixSocketDirectories: folder });
     // The name stands in the title of every process, which is how what a killed server left behind is found.
     await appendFile(join(data, 'postgresql.conf'), [...settings, `cluster_name='${this.id}'`, ''].join('\n'));
@@ -109,7 +110,7 @@ export class EmbeddedServer implements ReplicaServer {
     const child = this.#spawn(binaries.postgres, ['-D', join(folder, 'data')]);
     const exited = once(child, 'exit').then(([code, killer]): never => {
       const message = `the PostgreSQL process ${child.pid} ended with ${killer ?? `exit code ${code}`}`;
-      this.#finish({ reason: 'EXITED', message });
+      this.#finish(this.#hasFilledDisk ? DISK_FULL : { reason: 'EXITED', message });
       throw new Error(message);
     });
     exited.catch((error) => this.#finish({ reason: 'EXITED', message: error.message }));
@@ -130,6 +131,7 @@ export class EmbeddedServer implements ReplicaServer {
     if (child.stderr) {
       createInterface({ input: child.stderr }).on('line', (line) => {
         this.#log.push(line);
+        if (saysDiskFull(line)) this.#diskFullAt = Date.now();
         if (this.#log.length > LOG_LINES) this.#log.shift();
       });
     }
@@ -150,7 +152,12 @@ export class EmbeddedServer implements ReplicaServer {
   async fault(): Promise<ServerStop | undefined> {
     // Sessions may be lost before we are told that the process has ended.
     await Promise.race([this.stopped, sleep(STOP_NOTICED_MS, undefined, { ref: false })]);
-    return this.#stop;
+    return this.#stop ?? (this.#hasFilledDisk ? DISK_FULL : undefined);
+  }
+
+  /** Lately. */
+  get #hasFilledDisk(): boolean {
+    return Date.now() - this.#diskFullAt < BLAMED_MS;
   }
 
   dispose(): Promise<void> {

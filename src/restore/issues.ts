@@ -5,6 +5,9 @@ import { LexError } from './lexer.js';
 import type { Statement } from './script.js';
 import { NotOneStatement } from './session.js';
 
+/** SQLSTATE disk_full. */
+const DISK_FULL = '53100';
+
 /** The restore has failed; `issue` says what and where. */
 export class RestoreFailure extends Error {
   override readonly name = 'RestoreFailure';
@@ -51,6 +54,10 @@ function sqlIssue(error: unknown): RestoreIssue {
     return { code: 'CONNECTION_LOST', message: `the connection to the replica broke: ${messageOf(error)}` };
   }
   const { code, message, detail, hint } = error as DatabaseError;
+  if (code === DISK_FULL) {
+    const remedy = 'Free some of the disk that replicas are on, or delete replicas, and upload the dump again.';
+    return { code: 'DISK_FULL', message, sqlstate: code, hint: remedy };
+  }
   return { code: 'SQL_ERROR', message: detail ? `${message} (${detail})` : message, sqlstate: code, hint };
 }
 

@@ -309,5 +309,5 @@ function diskFull(limit: number): ReplicationStopped {
 }
 
 function issueOfFault(fault: ServerStop): RestoreIssue {
-  return { code: fault.reason === 'OUT_OF_MEMORY' ? 'OUT_OF_MEMORY' : 'SERVER_STOPPED', message: fault.message };
+  return { code: fault.reason === 'EXITED' ? 'SERVER_STOPPED' : fault.reason, message: fault.message };
 }

@@ -27,6 +27,9 @@ export const SIZES = {
   DATABASE_RESTARTS: { short: 2, full: 20, what: "restarts of the servers' database" },
   SUBSCRIBERS: { short: 100, full: 500, what: 'subscribers' },
   SUBSCRIBED_SECONDS: { short: 3, full: 180, what: 'seconds that they listen, to one server and to two' },
+  CONTAINER_KILLS: { short: 2, full: 20, what: 'kills of READY containers, and of restoring ones' },
+  MEMORY_BOMBS: { short: 2, full: 10, what: 'dumps, and queries, that take too much memory' },
+  DISK_FILLS: { short: 1, full: 5, what: 'dumps larger than the disk, for each way to fill it' },
   SOAK_REPLICAS: { short: 6, full: 20, what: 'replicas side by side' },
   SOAK_SECONDS: { short: 20, full: 180, what: 'seconds that they are created, used and deleted' },
 } as const;

@@ -7,11 +7,11 @@ import { setTimeout as after } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import Dockerode from 'dockerode';
-import type { Status } from '../support/app.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
 import { eventually } from '../support/eventually.js';
 import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
 import { size } from './faults.js';
+import { columns, momentOf, momentsOf, type Phase, restoreUntil } from './killing.js';
 import { Remains } from './remains.js';
 import { inSeconds, reportFault, spreadOf } from './report.js';
 
@@ -36,11 +36,6 @@ if (await dockerAvailable()) {
     test('needs Docker', () => {});
   });
 }
-
-/** What is waited for before the random time; the restore itself is short compared with the start of PostgreSQL. */
-const PHASES = ['upload', 'STARTING', 'SCHEMA', 'DATA', 'INDEXES', 'CONSTRAINTS'] as const;
-type Phase = (typeof PHASES)[number];
-const LONGEST_WAIT_MS = 500;
 
 interface Kill {
   readonly phase: Phase;
@@ -80,7 +75,8 @@ function describeKills(engine: string, env: Record<string, string>, docker?: Doc
 
     async function killIn(phase: Phase, afterMs: number): Promise<Kill> {
       const victim = server;
-      const seen = await restoreUntil(victim, phase, afterMs);
+      const chatId = await victim.client.createChat();
+      const seen = await restoreUntil(victim, { chatId, dump, phase, afterMs });
       await victim.kill();
       const killedAt = performance.now();
       const left = await remains.look();
@@ -102,40 +98,11 @@ function describeKills(engine: string, env: Record<string, string>, docker?: Doc
       return { phase, afterMs, moment: momentOf(seen), left: summaryOf(left), restartMs, goneMs, socketGoneMs };
     }
 
-    /** Resolves a while after the phase was seen, with the last that was seen of the restore. */
-    async function restoreUntil({ client }: ServerProcess, phase: Phase, afterMs: number): Promise<Status | undefined> {
-      const chatId = await client.createChat();
-      let seen: Status | undefined;
-      let reached = () => {};
-      const time = new Promise<void>((resolve) => {
-        reached = resolve;
-      }).then(() => after(afterMs));
-      const watch = async () => {
-        const query = 'subscription($id: ID!) { replicationStatus(chatId: $id) { state step percent } }';
-        for await (const { data } of client.subscribe(query, { id: chatId })) {
-          seen = (data as { replicationStatus: Status }).replicationStatus;
-          if (seen.state === phase || seen.step === phase || seen.state === 'READY') reached();
-        }
-      };
-      watch().catch(() => {}); // Its server is killed.
-      const upload = client.openUpload(chatId);
-      upload.write(dump);
-      upload.finish();
-      if (phase === 'upload') reached();
-      await time;
-      return seen;
-    }
-
     test(
       `${KILLS} times, and started again, leaves nothing of it within ${GONE_WITHIN_MS / 1000} s`,
       async () => {
-        const random = randomNumbers(SEED);
         const kills: Kill[] = [];
-        for (let count = 0; count < KILLS; count += 1) {
-          // Few kills are spread over the phases as well as many.
-          const phase = PHASES[Math.floor(((count + random()) / KILLS) * PHASES.length)] as Phase;
-          kills.push(await killIn(phase, Math.round(random() * LONGEST_WAIT_MS)));
-        }
+        for (const { phase, afterMs } of momentsOf(KILLS, SEED)) kills.push(await killIn(phase, afterMs));
         process.stdout.write(`\n${tableOf(engine, kills)}\n\n`);
         // Nor has anything appeared late: the Docker Engine may still be making what a killed server asked for.
         const late = await remains.look();
@@ -186,11 +153,6 @@ function isPresence(what: string): boolean {
   return what.endsWith('.sock');
 }
 
-function momentOf(status: Status | undefined): string {
-  if (!status) return 'not accepted yet';
-  return `${status.state} ${status.step ?? ''} ${status.percent} %`.replace('  ', ' ');
-}
-
 /** "1 container, 2 volumes". */
 function summaryOf(what: readonly string[]): string {
   const counts = new Map<string, number>();
@@ -210,6 +172,7 @@ function mostOf(kills: readonly Kill[]): string {
 }
 
 function tableOf(engine: string, kills: readonly Kill[]): string {
+  const head = ['killed in', 'seen last', 'left behind', 'listens again', 'all but socket gone', 'all gone'];
   const rows = kills.map(({ phase, afterMs, moment, left, restartMs, goneMs, socketGoneMs }) => [
     `${phase} + ${afterMs} ms`,
     moment,
@@ -218,27 +181,5 @@ function tableOf(engine: string, kills: readonly Kill[]): string {
     inSeconds(goneMs),
     inSeconds(socketGoneMs),
   ]);
-  const table = [
-    ['killed in', 'seen last', 'left behind', 'listens again', 'all but socket gone', 'all gone'],
-    ...rows,
-  ];
-  const widths = (table[0] as string[]).map((_, column) => Math.max(...table.map((row) => (row[column] ?? '').length)));
-  const lines = table.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] as number))
-      .join('  ')
-      .trimEnd(),
-  );
-  return `engine ${engine}, seed ${SEED}\n${lines.join('\n')}`;
-}
-
-/** Mulberry32: the same numbers for the same seed. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+  return `engine ${engine}, seed ${SEED}\n${columns([head, ...rows])}`;
 }
