@@ -25,6 +25,7 @@ export const SIZES = {
   ABORTS: { short: 6, full: 100, what: 'uploads that are broken off, for each engine' },
   CONTESTS: { short: 2, full: 20, what: 'times that 20 uploads go to one chat at once' },
   DATABASE_RESTARTS: { short: 2, full: 20, what: "restarts of the servers' database" },
+  TAKEOVERS: { short: 1, full: 20, what: 'kills of one of two servers' },
   SUBSCRIBERS: { short: 100, full: 500, what: 'subscribers' },
   SUBSCRIBED_SECONDS: { short: 3, full: 180, what: 'seconds that they listen, to one server and to two' },
   CONTAINER_KILLS: { short: 2, full: 20, what: 'kills of READY containers, and of restoring ones' },
