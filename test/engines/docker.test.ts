@@ -14,7 +14,7 @@ import { DockerEngine, type DockerEngineOptions } from '../../src/engines/docker
 import { containerOptions, SOCKET_FOLDER } from '../../src/engines/docker-container.js';
 import { execOutput } from '../../src/engines/docker-relay.js';
 import { announcePresence, presenceFolder } from '../../src/engines/presence.js';
-import type { Living, ReplicaServer } from '../../src/ports.js';
+import type { Living, ReplicaServer, ServerStop } from '../../src/ports.js';
 import { clientConfig } from '../../src/postgres/connect.js';
 import { describeReplicaEngine, request, until } from '../contracts/replica-engine.js';
 import { dump } from '../support/archives.js';
@@ -235,10 +235,15 @@ describeReplicaEngine('the Docker engine by docker exec', {
   });
 
   test('says why sessions are lost before the Engine has noticed', async () => {
-    const server = await engine.provision(request());
-    const [fault] = await Promise.all([server.fault(), sleep(300).then(() => docker.getContainer(server.id).kill())]);
+    let fault: ServerStop | undefined;
+    // On a busy machine a kill may take longer than the second that it is waited for.
+    for (let round = 0; round < 5 && !fault; round++) {
+      const server = await engine.provision(request());
+      const killing = sleep(300).then(() => docker.getContainer(server.id).kill());
+      [fault] = await Promise.all([server.fault(), killing]);
+      await server.dispose();
+    }
     expect(fault).toMatchObject({ reason: 'EXITED', message: expect.stringContaining('exit code 137') });
-    await server.dispose();
   });
 
   test('notices that a container was removed by somebody else', async () => {
@@ -398,7 +403,11 @@ describeReplicaEngine('the Docker engine by docker exec', {
       await engine.reap();
       expect(await remains(living)).toEqual([name]);
       await docker.getContainer(name).kill();
-      await docker.getContainer(name).wait();
+      // Whoever else reaps on this Engine may have it first.
+      await docker
+        .getContainer(name)
+        .wait()
+        .catch(() => {});
       await engine.reap();
       expect(await remains(living)).toEqual([]);
     } finally {

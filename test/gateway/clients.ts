@@ -352,12 +352,13 @@ export function describeClients(engine: string, env: Record<string, string>): vo
         const { data } = await own.graphql(CREDENTIALS, { id });
         const client = await connected(data.credentials.uri);
         const startedAt = Date.now();
-        await own.app.close();
+        const closing = own.app.close();
         expect(await client.lost).toMatchObject({
           code: '57P01',
           message: 'terminating connection: the server is shutting down',
         });
         expect(Date.now() - startedAt).toBeLessThan(10_000);
+        await closing;
         await expect(connected(data.credentials.uri)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
       });
     });
