@@ -318,7 +318,7 @@ describe('a client with TLS', () => {
 describe('the port', () => {
   test('is 5433 or, where that is taken, a free one; one that is asked for must be free', async () => {
     const [first, second] = [await open({ port: 'auto' }), await open({ port: 'auto' })];
-    expect(second).not.toBe(5433);
+    // Another server may have had 5433 when the first one asked, and have left it since.
     expect(second).not.toBe(first);
     const gateway = new Gateway({
       replicas,
