@@ -89,7 +89,7 @@ function describeReplication(): void {
     const { page } = tab;
     await limitUploads(page, SLOW);
     const bytes = await readFile(LIBRARY);
-    await choose(page, 'library.sql', Buffer.concat([bytes, Buffer.from('\n'.repeat(20 * SLOW))]));
+    await choose(page, 'library.sql', Buffer.concat([bytes, Buffer.from('\n'.repeat(60 * SLOW))]));
     const bar = progress(page).getByRole('progressbar', { name: 'Upload' });
     await eventually('some of it has arrived', async () => Number(await bar.getAttribute('aria-valuenow')) > 4);
     await progress(page)

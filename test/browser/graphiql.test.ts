@@ -120,6 +120,7 @@ function describeGraphiQL(): void {
     const guarded = await startApp({ ...AUTH, REPLICA_ENGINE: 'embedded' });
     const chatId = await guarded.as(await tokenFor('ada')).createChat({ name: 'Ada’s' });
     page = await browser.newPage();
+    page.setDefaultTimeout(120_000);
     await page.goto(guarded.url.replace(/graphql$/, 'graphiql'));
     await eventually('the remedy', async () =>
       /needs a token/.test((await page.locator('#state').textContent()) ?? ''),

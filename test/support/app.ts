@@ -52,7 +52,9 @@ const BOUNDARY = 'replichat-test-boundary';
 export async function startApp(env: Record<string, string>, level: pino.Level = 'debug') {
   const log: string[] = [];
   const logger = pino({ level }, { write: (line: string) => void log.push(line) });
-  const app = await createApp(loadConfig({ PORT: '0', REPLICA_WARM: '0', ...env }), logger);
+  // A test that keeps an upload open may be slow to go on.
+  const forTests = { PORT: '0', REPLICA_WARM: '0', UPLOAD_IDLE_TIMEOUT: '10m' };
+  const app = await createApp(loadConfig({ ...forTests, ...env }), logger);
   app.httpServer.listen(0, '127.0.0.1');
   await once(app.httpServer, 'listening');
   await app.gateway?.listen();
