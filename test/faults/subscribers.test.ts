@@ -150,6 +150,8 @@ describe.each([
         ...Array.from({ length: VISITORS }, (_, index) => this.#visit(index)),
         this.#beSlow(),
       ]);
+      const allHear = async () => this.#messageListeners.every(({ last }) => last !== undefined);
+      await Promise.race([eventually('all hear', allHear, 120_000), working]);
       const seen: number[][] = [];
       for (let look = 0; look <= looks; look += 1) {
         await Promise.race([sleep((seconds * 1000) / (looks + 1)), working]);
