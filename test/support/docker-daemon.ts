@@ -56,13 +56,17 @@ export class DockerDaemon {
   async resume(): Promise<void> {
     const folders = ['--data-root', this.#data, '--exec-root', join(this.folder, 'exec')];
     const files = ['--pidfile', join(this.folder, 'pid'), '--host', this.host];
-    // Nothing of the machine's network is touched.
+    // In a network of its own: without a bridge it would remove that of the machine's Engine, docker0.
     const network = ['--bridge=none', '--iptables=false', '--ip-forward=false'];
     const log: string[] = [];
     // It ends with the test, whatever becomes of that.
-    const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'dockerd', ...folders, ...files, ...network], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = spawn(
+      'setpriv',
+      ['--pdeathsig', 'TERM', 'unshare', '--net', 'dockerd', ...folders, ...files, ...network],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
     child.stderr.on('data', (chunk) => log.push(String(chunk)));
     this.#child = child;
     await eventually(
