@@ -147,7 +147,8 @@ const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
         expect(await client.status(keptId)).toMatchObject({ state: 'READY' });
         expect(await client.rows(keptId, BOOKS)).toEqual([['Emma']]);
       }
-      expect(await containers()).toEqual([kept]);
+      // The Docker Engine may still have been making what a killed one had asked for.
+      await eventually('only that one is left', async () => `${await containers()}` === kept, GONE_WITHIN_MS);
     },
     180_000 + KILLS * 150_000,
   );
