@@ -56,12 +56,12 @@ function run(server: ReplicaServer, script: string): Promise<string> {
 }
 
 /** A container as an instance that never announced itself would have left it. */
-async function leaveBehind(instance: string, tempFolder = tmpdir()): Promise<string> {
+async function leaveBehind(instance: string, tempFolder = tmpdir(), labels: object = {}): Promise<string> {
   const name = `replichat-test-${newId()}`;
   const password = newId();
   const spec = { name, image, instance, chatId: newId(), password, memoryBytes: 256 * MiB, cpus: undefined };
   const options = containerOptions(spec);
-  const Labels = { ...options.Labels, 'replichat.presence': presenceFolder(tempFolder) };
+  const Labels = { ...options.Labels, 'replichat.presence': presenceFolder(tempFolder), ...labels };
   const container = await docker.createContainer({ ...options, Labels });
   await container.start();
   return name;
@@ -485,6 +485,19 @@ describeReplicaEngine('the Docker engine by docker exec', {
       } finally {
         await one.close();
         await stranger.close();
+      }
+    });
+
+    test('reaps what a server with another host name has left, as that of a container made anew is', async () => {
+      const [dead, one] = [newId(), create(newId(), { store })];
+      const left = await leaveBehind(dead, tmpdir(), { 'replichat.store': store, 'replichat.host': 'another' });
+      try {
+        await one.reap(async () => ({ ...(await nobody()), instances: new Set([dead]) }));
+        expect(await remains(dead)).toEqual([left]);
+        await one.reap(nobody);
+        expect(await remains(dead)).toEqual([]);
+      } finally {
+        await one.close();
       }
     });
 
