@@ -54,6 +54,26 @@ const BOUNDARY = 'replichat-test-boundary';
     60_000 + UPLOAD_MB * 500,
   );
 
+  test('does not grow by what one cell of a query has, of 1 GB', async () => {
+    const { client } = server;
+    const chatId = await client.createChat();
+    await client.replicate(chatId, 'SELECT 1;');
+    const query = (sql: string) => client.runQuery(chatId, sql, { record: false, timeoutMs: 120_000 });
+    const tooLarge = { errors: [{ extensions: { code: 'QUOTA_EXCEEDED', quota: 'result bytes' } }] };
+    expect(await query("SELECT repeat('x', 20000000)")).toMatchObject(tooLarge);
+    const idle = await residentBytes(server.pid);
+    let highest = idle;
+    const sampling = setInterval(async () => {
+      highest = Math.max(highest, await residentBytes(server.pid));
+    }, SAMPLE_MS);
+    const answer = await query("SELECT repeat('x', 1000000000)").finally(() => clearInterval(sampling));
+    process.stdout.write(`\na cell of 1 GB: the server had ${inMiB(idle)} when idle, ${inMiB(highest)} at most\n\n`);
+    expect(answer).toMatchObject(tooLarge);
+    expect(highest - idle).toBeLessThan(MAY_GROW_BY);
+    expect(await client.rows(chatId, 'SELECT 1')).toEqual([[1]]);
+    await client.graphql('mutation($id: ID!) { deleteChat(id: $id) }', { id: chatId });
+  }, 180_000);
+
   /** Resolves with the number of rows, all of which are in the replica. */
   async function replicate(megabytes: number): Promise<number> {
     const { client } = server;

@@ -236,6 +236,25 @@ describe('WebSockets', () => {
     await eventually('one more', async () => (await other.ask(forever))?.type === 'next');
   });
 
+  test('that are closed leave none of their operations behind, whatever could not be sent any more', async () => {
+    const shell = await startWith({ operationsPerUser: 100, backlogBytes: 100_000_000 });
+    const { socket, send, closed } = await connectedTo(shell.port, 'ada');
+    socket.pause();
+    for (let n = 0; n < 50; n++) send({ query: 'subscription { large(to: 1000000) }' });
+    // Their answers wait behind.
+    for (let n = 0; n < 50; n++) send({ query: '{ hello }' });
+    await eventually('all have begun', async () => shell.contexts.length === 100);
+    socket.terminate();
+    await closed;
+    const { ask } = await connectedTo(shell.port, 'ada');
+    await eventually('none counts any more', async () => {
+      for (let n = 0; n < 100; n++) {
+        if ((await ask({ query: 'subscription { forever }' }))?.type !== 'next') return false;
+      }
+      return true;
+    });
+  });
+
   test('take messages of so many bytes', async () => {
     const { port } = await startWith({ messageBytes: 1_000 });
     const { ask, send, closed } = await connectedTo(port);
