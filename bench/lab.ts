@@ -88,7 +88,16 @@ export class Lab {
     if (this.#closed) throw new BenchError('the benchmark has ended');
     const { docker, image, memoryBytes, cpus } = this.#options;
     const name = `replichat-bench-${newId()}`;
-    const limits = containerOptions({ name, image, memoryBytes, cpus, instance: '', chatId: '', password: '' });
+    const limits = containerOptions({
+      name,
+      image,
+      memoryBytes,
+      cpus,
+      volumes: [],
+      instance: '',
+      chatId: '',
+      password: '',
+    });
     const ours = { memoryBytes, listenAddresses: '', unixSocketDirectories: SOCKETS };
     try {
       const container = await docker.createContainer({

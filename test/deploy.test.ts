@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import Dockerode from 'dockerode';
 import { VARIABLES } from '../src/config/variables.js';
 import { loadConfig } from '../src/config.js';
+import { newId } from '../src/domain/ids.js';
+import { presenceFolder } from '../src/engines/presence.js';
 import { startApp } from './support/app.js';
 import { archivesOf } from './support/archives.js';
 import { dockerAvailable, testImage } from './support/docker.js';
@@ -103,6 +106,16 @@ const available = (await dockerAvailable()) && localSocket !== undefined;
     await docker.getContainer(container?.Id as string).kill();
     const replica = async () => (await app.status(chatId))?.state;
     await eventually('the end of the container is noticed', async () => (await replica()) === 'FAILED');
+
+    // As a container leaves it that has gone without it.
+    const Labels = {
+      'replichat.instance': newId(),
+      'replichat.host': hostname(),
+      'replichat.presence': presenceFolder(),
+    };
+    const volume = await docker.createVolume({ Labels });
+    await app.app.engine.reap();
+    await expect(volume.inspect()).rejects.toMatchObject({ statusCode: 404 });
 
     expect(proxy.seen.filter(({ rule }) => !rule)).toEqual([]);
     const used = new Set(proxy.seen.map(({ rule }) => rule));

@@ -18,6 +18,8 @@ export const LABEL = {
   presence: 'replichat.presence',
 } as const;
 
+const DATA_FOLDER = '/var/lib/postgresql';
+
 /** On the container's tmpfs. */
 export const SOCKET_FOLDER = '/tmp';
 
@@ -36,7 +38,7 @@ for bin in /usr/lib/postgresql/*/bin; do PATH=$PATH:$bin; done
 for program in initdb postgres; do
   command -v $program >/dev/null || { echo "${INCOMPLETE_IMAGE} $program"; exit 127; }
 done
-data=/var/lib/postgresql/replica
+data=${DATA_FOLDER}/replica
 verifier=$1
 shift
 options=
@@ -51,6 +53,8 @@ wait $!
 export interface ContainerSpec {
   name: string;
   image: string;
+  /** What the image wants volumes for. */
+  volumes: readonly string[];
   instance: string;
   store?: string | undefined;
   chatId: string | undefined;
@@ -71,20 +75,25 @@ export function containerOptions(spec: ContainerSpec): Dockerode.ContainerCreate
     listenAddresses: '127.0.0.1',
     unixSocketDirectories: SOCKET_FOLDER,
   });
+  const labels = {
+    [LABEL.instance]: spec.instance,
+    ...(spec.store === undefined ? {} : { [LABEL.store]: spec.store }),
+    [LABEL.host]: hostname(),
+    [LABEL.server]: spec.name,
+    ...(spec.chatId === undefined ? {} : { [LABEL.chat]: spec.chatId }),
+    [LABEL.presence]: presenceFolder(),
+  };
+  // Copied is the owner of the folder, which is empty.
+  const volume = { NoCopy: false, Labels: labels, DriverConfig: { Name: 'local', Options: {} } };
+  // A volume that Docker makes for itself has no label that says whose it is.
+  const unwanted = spec.volumes.filter((folder) => folder !== DATA_FOLDER);
   return {
     name: spec.name,
     Image: spec.image,
     User: '999:999',
     Entrypoint: ['bash', '-c', BOOT, 'boot'],
     Cmd: [scramVerifier(spec.password), ...settings],
-    Labels: {
-      [LABEL.instance]: spec.instance,
-      ...(spec.store === undefined ? {} : { [LABEL.store]: spec.store }),
-      [LABEL.host]: hostname(),
-      [LABEL.server]: spec.name,
-      ...(spec.chatId === undefined ? {} : { [LABEL.chat]: spec.chatId }),
-      [LABEL.presence]: presenceFolder(),
-    },
+    Labels: labels,
     StopSignal: 'SIGQUIT',
     HostConfig: {
       NetworkMode: 'none',
@@ -106,8 +115,11 @@ export function containerOptions(spec: ContainerSpec): Dockerode.ContainerCreate
         { Name: 'nofile', Soft: 4096, Hard: 4096 },
         { Name: 'core', Soft: 0, Hard: 0 },
       ],
-      Tmpfs: { '/tmp': 'rw,noexec,nosuid,nodev,size=64m,mode=1777' },
-      Mounts: [{ Type: 'volume', Source: '', Target: '/var/lib/postgresql' }],
+      Tmpfs: {
+        '/tmp': 'rw,noexec,nosuid,nodev,size=64m,mode=1777',
+        ...Object.fromEntries(unwanted.map((folder) => [folder, 'ro,noexec,nosuid,nodev,size=4k'])),
+      },
+      Mounts: [{ Type: 'volume', Source: '', Target: DATA_FOLDER, VolumeOptions: volume }],
       RestartPolicy: { Name: 'no' },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '5m', 'max-file': '1' } },
     },

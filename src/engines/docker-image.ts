@@ -27,8 +27,10 @@ export class ImageSource {
 
   constructor(private readonly docker: Dockerode) {}
 
-  async ensure(image: string, onProgress: OnProgress, signal: AbortSignal): Promise<void> {
-    if (await this.#isPresent(image, signal)) return;
+  /** Resolves with the folders that it wants volumes for. */
+  async ensure(image: string, onProgress: OnProgress, signal: AbortSignal): Promise<readonly string[]> {
+    const volumes = await this.#volumesOf(image, signal);
+    if (volumes) return volumes;
     const pull = this.#pulls.get(image) ?? this.#start(image);
     // Wrapped, since two callers may have passed the same function.
     const watcher: OnProgress = (activity) => onProgress(activity);
@@ -43,14 +45,16 @@ export class ImageSource {
         pull.cancel.abort();
       }
     }
+    return (await this.#volumesOf(image, signal)) ?? [];
   }
 
-  async #isPresent(image: string, signal: AbortSignal): Promise<boolean> {
+  /** Undefined when it is not there. */
+  async #volumesOf(image: string, signal: AbortSignal): Promise<readonly string[] | undefined> {
     try {
-      await abortable(this.docker.getImage(image).inspect(), signal);
-      return true;
+      const { Config } = await abortable(this.docker.getImage(image).inspect(), signal);
+      return Object.keys(Config?.Volumes ?? {});
     } catch (error) {
-      if (statusOf(error) === 404) return false;
+      if (statusOf(error) === 404) return undefined;
       throw error;
     }
   }

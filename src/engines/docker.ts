@@ -6,7 +6,7 @@ import { newId } from '../domain/ids.js';
 import type { Living, ProvisionRequest, ReplicaEngine, ReplicaServer } from '../ports.js';
 import { newAdmin } from '../postgres/boot.js';
 import { abortable } from './abortable.js';
-import { containerName, containerOptions, INCOMPLETE_IMAGE, LABEL } from './docker-container.js';
+import { type ContainerSpec, containerName, containerOptions, INCOMPLETE_IMAGE, LABEL } from './docker-container.js';
 import { isUnreachable, reasonOf, statusOf, unavailable, unreachable } from './docker-errors.js';
 import { watchEvents } from './docker-events.js';
 import { ImageSource } from './docker-image.js';
@@ -72,11 +72,11 @@ export class DockerEngine implements ReplicaEngine {
       const image = this.serverFor(request.majorVersion);
       try {
         this.#watching ??= this.#watch();
-        await this.#images.ensure(image, request.onProgress, signal).catch((error) => {
+        const volumes = await this.#images.ensure(image, request.onProgress, signal).catch((error) => {
           throw this.#withReason(error, request.majorVersion);
         });
         request.onProgress('starting PostgreSQL');
-        return await this.#start(image, request.chatId, await this.#hostCpus(), signal);
+        return await this.#start({ image, volumes }, request.chatId, await this.#hostCpus(), signal);
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof ReplichatError) throw error;
@@ -106,13 +106,18 @@ export class DockerEngine implements ReplicaEngine {
     return this.#cpus;
   }
 
-  #start(image: string, chatId: string | undefined, hostCpus: number, signal: AbortSignal): Promise<DockerServer> {
+  #start(
+    { image, volumes }: Pick<ContainerSpec, 'image' | 'volumes'>,
+    chatId: string | undefined,
+    hostCpus: number,
+    signal: AbortSignal,
+  ): Promise<DockerServer> {
     const { instance, store, memoryBytes, cpus, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const admin = newAdmin();
     const name = containerName(chatId, newId());
     const server = this.#server(name, image, admin, hostCpus);
     const { password } = admin;
-    const container = containerOptions({ name, image, instance, store, chatId, password, memoryBytes, cpus });
+    const container = containerOptions({ name, image, volumes, instance, store, chatId, password, memoryBytes, cpus });
     const deadline = AbortSignal.timeout(startTimeoutMs);
     return this.#fleet.start(
       server,
@@ -173,10 +178,11 @@ export class DockerEngine implements ReplicaEngine {
     let reaped = 0;
     const containers = await this.#containers();
     this.#noticeExits(containers);
+    const volumes = await this.#volumesLeft();
     // Asked after them: whoever has made one of them is known by then.
     const living = await whoLives?.();
     for (const container of containers) {
-      if (!(await this.#isOrphan(container, living))) continue;
+      if (!(await this.#isOrphan(container.Labels, living, container.State === 'exited'))) continue;
       const facts = { container: container.Names[0], labels: container.Labels };
       this.#options.logger.info(facts, 'removing an orphan');
       try {
@@ -186,8 +192,31 @@ export class DockerEngine implements ReplicaEngine {
         this.#options.logger.warn({ ...facts, err: error }, 'an orphan could not be removed');
       }
     }
+    for (const volume of volumes) await this.#reapVolume(volume, living);
     await removeStalePresences();
     return reaped;
+  }
+
+  /** By containers that are gone without them: a daemon that ends has no time for everything. */
+  async #volumesLeft(): Promise<readonly Dockerode.VolumeInspectInfo[]> {
+    const filters = { label: [LABEL.instance], dangling: ['true'] };
+    try {
+      const abortSignal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+      return (await this.#docker.listVolumes({ filters, abortSignal })).Volumes ?? [];
+    } catch (error) {
+      this.#options.logger.warn(`volumes without owner could not be looked for: ${reasonOf(error)}`);
+      return [];
+    }
+  }
+
+  async #reapVolume({ Name, Labels }: Dockerode.VolumeInspectInfo, living: Living | undefined): Promise<void> {
+    if (!(await this.#isOrphan(Labels ?? {}, living, false))) return;
+    const facts = { volume: Name, labels: Labels };
+    this.#options.logger.info(facts, 'removing an orphan');
+    await this.#docker
+      .getVolume(Name)
+      .remove({ abortSignal: AbortSignal.timeout(CALL_TIMEOUT_MS) })
+      .catch((error) => this.#options.logger.warn({ ...facts, err: error }, 'an orphan could not be removed'));
   }
 
   /** Also when the stream of events stands still without an end. */
@@ -212,17 +241,17 @@ export class DockerEngine implements ReplicaEngine {
    * Its instance is gone, or it is ours and unknown: made by a call whose answer was lost. Whether the instance of
    * another temp folder lives cannot be told from here; what has ended by itself is of no use to anybody, though.
    */
-  async #isOrphan({ Labels, State }: Dockerode.ContainerInfo, living: Living | undefined): Promise<boolean> {
-    const instance = Labels[LABEL.instance] ?? '';
-    const server = Labels[LABEL.server] ?? '';
-    if (Labels[LABEL.store] !== undefined) {
+  async #isOrphan(labels: Record<string, string>, living: Living | undefined, hasEnded: boolean): Promise<boolean> {
+    const instance = labels[LABEL.instance] ?? '';
+    const server = labels[LABEL.server] ?? '';
+    if (labels[LABEL.store] !== undefined) {
       // What belongs to another store, only its own servers know.
-      if (Labels[LABEL.store] !== this.#options.store || !living || living.servers.has(server)) return false;
+      if (labels[LABEL.store] !== this.#options.store || !living || living.servers.has(server)) return false;
       return instance === this.#options.instance ? !this.#fleet.get(server) : !living.instances.has(instance);
     }
-    if (Labels[LABEL.host] !== hostname()) return false;
+    if (labels[LABEL.host] !== hostname()) return false;
     if (instance === this.#options.instance) return !this.#fleet.get(server);
-    if (Labels[LABEL.presence] !== presenceFolder()) return State === 'exited';
+    if (labels[LABEL.presence] !== presenceFolder()) return hasEnded;
     return !(await isAlive(instance));
   }
 

@@ -21,8 +21,20 @@ export class Places {
     private readonly lease: Lease,
   ) {}
 
-  isTaken(chatId: string): boolean {
-    return this.#jobs.has(chatId);
+  /**
+   * Does `work` with a chat that is claimed, and gives it free; whoever wants it waits. Whoever is busy with it here has
+   * found it free: then there is nothing to do.
+   */
+  async settle(chatId: string, work: () => Promise<void>): Promise<void> {
+    if (this.#jobs.has(chatId)) return;
+    const job = new Job();
+    job.isOver = true;
+    this.#jobs.set(chatId, job);
+    try {
+      await work();
+    } finally {
+      await this.leave(chatId, job);
+    }
   }
 
   /** Throws CONFLICT when the chat is busy, and what `takeQuota` throws, which returns how to give it back. */

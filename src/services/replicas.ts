@@ -96,14 +96,10 @@ export class ReplicaService {
   /** Of servers that are gone: their replications end, and their replicas are used on where that can be. */
   async #inherit(inheritances: readonly Inheritance[]): Promise<void> {
     for (const { chatId, isServerLeft } of inheritances) {
-      // Whoever is busy with it here has found it free.
-      if (this.#places.isTaken(chatId)) continue;
-      try {
-        await this.#inUse.inherit(chatId, isServerLeft);
-      } catch (error) {
+      const inherit = () => this.#inUse.inherit(chatId, isServerLeft);
+      await this.#places.settle(chatId, inherit).catch((error) => {
         this.logger.warn({ chatId }, `what a server has left cannot be taken over yet: ${messageOf(error)}`);
-      }
-      await this.#lease.release(chatId);
+      });
     }
     await this.#reap();
   }

@@ -59,7 +59,16 @@ function run(server: ReplicaServer, script: string): Promise<string> {
 async function leaveBehind(instance: string, tempFolder = tmpdir(), labels: object = {}): Promise<string> {
   const name = `replichat-test-${newId()}`;
   const password = newId();
-  const spec = { name, image, instance, chatId: newId(), password, memoryBytes: 256 * MiB, cpus: undefined };
+  const spec = {
+    name,
+    image,
+    volumes: [],
+    instance,
+    chatId: newId(),
+    password,
+    memoryBytes: 256 * MiB,
+    cpus: undefined,
+  };
   const options = containerOptions(spec);
   const Labels = { ...options.Labels, 'replichat.presence': presenceFolder(tempFolder), ...labels };
   const container = await docker.createContainer({ ...options, Labels });
@@ -504,6 +513,35 @@ describeReplicaEngine('the Docker engine by docker exec', {
     test('is what attaching takes', () => {
       expect(engine.attach).toBeUndefined();
     });
+  });
+
+  test('reaps volumes whose container has gone without them, but not those of the living', async () => {
+    const server = await engine.provision(request());
+    const { Mounts } = await docker.getContainer(server.id).inspect();
+    const [volume, ...others] = Mounts.filter(({ Type }) => Type === 'volume');
+    expect(others).toEqual([]);
+    const inspect = (name: string) => docker.getVolume(name).inspect();
+    const { Labels } = await inspect(volume?.Name as string);
+    expect(Labels).toMatchObject({ 'replichat.instance': instance, 'replichat.server': server.id });
+    const living = newId();
+    const presence = await announcePresence(living);
+    const left = async (changes: Record<string, string>) =>
+      (await docker.createVolume({ Labels: { ...Labels, ...changes } })).name;
+    const [ours, dead, theirs] = [
+      await left({ 'replichat.server': 'replichat-gone' }),
+      await left({ 'replichat.instance': newId() }),
+      await left({ 'replichat.instance': living }),
+    ];
+    try {
+      await engine.reap();
+      for (const name of [ours, dead]) await expect(inspect(name)).rejects.toMatchObject({ statusCode: 404 });
+      await inspect(theirs);
+      await inspect(volume?.Name as string);
+    } finally {
+      await presence.close();
+      await docker.getVolume(theirs).remove();
+      await server.dispose();
+    }
   });
 
   test('reaps what is its own and that it does not know', async () => {

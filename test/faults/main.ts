@@ -18,11 +18,11 @@ const NOT_FAULTS = 'test/faults/results';
 const HELP = `npm run faults -- [--minutes M] [--out FILE] [FILE...]
 
 Breaks what a server stands on, again and again: its process, containers, memory, disk, Docker daemon, database, clients.
-Takes about 20 minutes, and writes what was demanded and seen into test/faults/RESULTS.md. What needs Docker wants a
+Takes about 25 minutes, and writes what was demanded and seen into test/faults/RESULTS.md. What needs Docker wants a
 Docker Engine, and REPLICA_IMAGE or a local image postgres:*; disks and daemons of its own want root. What cannot be done
 is in the report as skipped; with REQUIRE_DOCKER=1 it fails.
 
-  --minutes M   ends what still runs then, and says so (40)
+  --minutes M   ends what still runs then, and says so (60)
   --out FILE    where the report goes (test/faults/RESULTS.md; nowhere when there are FILEs)
   FILE...       only these files of test/faults, such as kill or memory
 
@@ -152,7 +152,7 @@ function nameAndNumber(said: string): string {
 
 const { values, positionals: files } = parseArgs({
   allowPositionals: true,
-  options: { minutes: { type: 'string', default: '40' }, out: { type: 'string' }, help: { type: 'boolean' } },
+  options: { minutes: { type: 'string', default: '60' }, out: { type: 'string' }, help: { type: 'boolean' } },
 });
 if (values.help) process.stdout.write(HELP);
 else {
