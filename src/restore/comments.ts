@@ -1,10 +1,7 @@
-/** What pg_dump says about itself in comments, as far as the file has been read. Versions as in "15.2", "17beta1". */
+/** What pg_dump says about itself in comments, as far as the file has been read. The version as in "15.2", "17beta1". */
 export interface DumpHeader {
   isPgDump: boolean;
-  /** Written by pg_dumpall. */
-  isCluster: boolean;
   serverVersion?: string;
-  dumpVersion?: string;
   /** The closing comment has been seen, and no further dump has begun after it. */
   complete: boolean;
 }
@@ -41,7 +38,7 @@ export function parseToc(text: string): TocEntry | undefined {
 
 /** What the comments of a script have said so far. */
 export class Comments {
-  readonly header: DumpHeader = { isPgDump: false, isCluster: false, complete: false };
+  readonly header: DumpHeader = { isPgDump: false, complete: false };
   /** The comment by which pg_dump announced what comes now, for `parseToc`. */
   toc: string | undefined;
 
@@ -49,19 +46,16 @@ export class Comments {
     const { header } = this;
     if (parseToc(comment)) {
       this.toc = comment;
-    } else if (comment === 'PostgreSQL database dump') {
-      header.isPgDump = true;
-      header.complete = false;
-    } else if (comment === 'PostgreSQL database cluster dump') {
-      header.isCluster = true;
+    } else if (/^PostgreSQL database (?:cluster )?dump$/.test(comment)) {
+      // Of pg_dumpall's, the databases say so themselves.
+      header.isPgDump ||= !comment.includes('cluster');
       header.complete = false;
     } else if (/^PostgreSQL database (?:cluster )?dump complete$/.test(comment)) {
       header.complete = true;
       this.toc = undefined;
     } else {
-      const [, by, version] = /^Dumped (from database|by pg_dump(?:all)?) version (\S+)/.exec(comment) ?? [];
-      if (by === 'from database') header.serverVersion = version;
-      else if (by) header.dumpVersion = version;
+      const [, version] = /^Dumped from database version (\S+)/.exec(comment) ?? [];
+      if (version) header.serverVersion = version;
     }
   }
 }

@@ -107,10 +107,6 @@ export class Graph<T extends Task> {
     for (const { task, sessions, behind } of this.#nodes) yield { task, running: sessions > 0, behind };
   }
 
-  get size(): number {
-    return this.#nodes.size;
-  }
-
   /** Resolves when another task may be added. */
   async room(): Promise<void> {
     while (!this.#failure && (this.#nodes.size >= MOST_TASKS || this.#bytes >= MOST_BYTES)) await this.#change();

@@ -55,10 +55,6 @@ export class Rows {
     return this.#lastLine - this.#firstLine;
   }
 
-  get isClosed(): boolean {
-    return this.#closed;
-  }
-
   /** All of it is in memory, and there is no more. */
   get isSmall(): boolean {
     return this.#closed && !this.#spooled;

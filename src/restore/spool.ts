@@ -43,11 +43,6 @@ export class Spool {
     return this.#end;
   }
 
-  /** Up to where it can be read. */
-  get written(): number {
-    return this.#written;
-  }
-
   /** Resolves at once most of the time; waits while the disk that it may take is full of what is not released. */
   async append(bytes: Buffer): Promise<void> {
     this.#collected.push(bytes);
