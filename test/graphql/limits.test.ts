@@ -302,6 +302,110 @@ test('connections are so many at a time', async () => {
   await shell.close();
 });
 
+describe('in the environment', () => {
+  const started: TestApp[] = [];
+  afterAll(() => Promise.all(started.map(({ app }) => app.close())));
+
+  async function startWith(env: Record<string, string>): Promise<TestApp> {
+    const app = await startApp({ REPLICA_ENGINE: 'embedded', GATEWAY_PORT: 'off', ...env });
+    started.push(app);
+    return app;
+  }
+
+  test.each<[string, string, (app: TestApp) => Promise<unknown>, unknown]>([
+    [
+      'MAX_SOCKETS',
+      '1',
+      async ({ port }) => {
+        await connectedTo(port);
+        const refused = new WebSocket(`ws://127.0.0.1:${port}/graphql`, 'graphql-transport-ws').on('error', () => {});
+        return (await once(refused, 'unexpected-response'))[1].statusCode;
+      },
+      503,
+    ],
+    [
+      'MAX_SOCKETS_PER_USER',
+      '1',
+      async ({ port }) => {
+        await connectedTo(port);
+        return (await (await connectedTo(port)).closed)[0];
+      },
+      1013,
+    ],
+    [
+      'MAX_SOCKET_OPERATIONS',
+      '1',
+      async (app) => {
+        const { send, ask } = await connectedTo(app.port);
+        send(await watching(app));
+        return (await ask({ query: '{ __typename }' }))?.payload;
+      },
+      [expect.objectContaining({ message: expect.stringContaining('one connection runs at most 1 operations') })],
+    ],
+    [
+      'MAX_OPERATIONS_PER_USER',
+      '1',
+      async (app) => {
+        const [one, other] = [await connectedTo(app.port), await connectedTo(app.port)];
+        one.send(await watching(app));
+        return (await other.ask({ query: '{ __typename }' }))?.payload;
+      },
+      [expect.objectContaining({ message: expect.stringContaining('one user runs at most 1 operations') })],
+    ],
+    [
+      'MAX_SOCKET_MESSAGE_BYTES',
+      '1k',
+      async ({ port }) => {
+        const { send, closed } = await connectedTo(port);
+        send({ query: `{ __typename }${' '.repeat(1024)}` });
+        return (await closed)[0];
+      },
+      1009,
+    ],
+    [
+      'MAX_CONNECTIONS',
+      '1',
+      async ({ port }) => {
+        const first = connect(port, '127.0.0.1');
+        await once(first, 'connect');
+        const second = connect(port, '127.0.0.1').on('error', () => {});
+        await once(second, 'close');
+        first.destroy();
+        return second.bytesRead;
+      },
+      0,
+    ],
+    [
+      'MAX_UPLOAD_BYTES',
+      '1k',
+      async (app) => {
+        const { errors } = await app.upload(await app.createChat(), '-- '.padEnd(2048, 'x'));
+        return errors?.[0]?.extensions.code;
+      },
+      'PAYLOAD_TOO_LARGE',
+    ],
+    [
+      'BODY_TIMEOUT',
+      '1s',
+      async ({ port }) => {
+        const client = connect(port, '127.0.0.1').on('error', () => {});
+        client.write(
+          'POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+        );
+        await once(client.resume(), 'close');
+        return 'cut off';
+      },
+      'cut off',
+    ],
+  ])('%s is %s, and no more', async (name, value, goOver, refusal) => {
+    expect(await goOver(await startWith({ [name]: value }))).toEqual(refusal);
+  });
+
+  async function watching(app: TestApp): Promise<object> {
+    return { query: `subscription { messageAdded(chatId: "${await app.createChat()}") { id } }` };
+  }
+});
+
 describe('in a time, a user has so many', () => {
   const RATES = { RATE_CHATS: '2/1h', RATE_MESSAGES: '2/1h', RATE_QUERIES: '2/1h', RATE_UPLOADS: '2/1h' };
   const QUICK = { REPLICA_ENGINE: 'embedded', GATEWAY_PORT: 'off' };
