@@ -27,7 +27,7 @@ export const SIZES = {
   CONTESTS: { short: 2, full: 20, what: 'times that 20 uploads go to one chat at once' },
   DATABASE_RESTARTS: { short: 2, full: 20, what: "restarts of the servers' database" },
   TAKEOVERS: { short: 1, full: 20, what: 'kills of one of two servers' },
-  SUBSCRIBERS: { short: 100, full: 500, what: 'subscribers' },
+  SUBSCRIBERS: { short: 60, full: 500, what: 'subscribers' },
   SUBSCRIBED_SECONDS: { short: 3, full: 180, what: 'seconds that they listen, to one server and to two' },
   CONTAINER_KILLS: { short: 2, full: 20, what: 'kills of READY containers, and of restoring ones' },
   MEMORY_BOMBS: { short: 1, full: 10, what: 'dumps, and queries, that take too much memory' },
