@@ -102,8 +102,28 @@ export class DockerDaemon {
     // Only a daemon ends the containers of one that was killed.
     if (this.#child && !this.#runs) await this.resume().catch(() => {});
     await this.stop();
+    await this.#endShims();
     await unmountAll(this.folder);
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** Of containers that were being made when their daemon was killed: the next one knows nothing of them. */
+  async #endShims(): Promise<void> {
+    const { stdout } = await run('ps', ['-A', '-o', 'pid=,ppid=,args=']);
+    const processes = [...stdout.matchAll(/^ *(\d+) +(\d+) (.*)$/gm)].map(([, pid, ppid, args = '']) => ({
+      pid: Number(pid),
+      ppid: Number(ppid),
+      isShim: args.includes('containerd-shim') && args.includes(`${this.folder}/`),
+    }));
+    const shims = new Set(processes.filter(({ isShim }) => isShim).map(({ pid }) => pid));
+    for (const { pid, ppid } of processes) {
+      if (!shims.has(pid) && !shims.has(ppid)) continue;
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
   }
 }
 
