@@ -159,7 +159,7 @@ export class ReplicationStatusResolver {
     name: 'replicationStatus',
     description:
       'The present snapshot, then each change until the replication has ended. Where there was no replication yet, it ' +
-      'waits for the first one. Errors: NOT_FOUND.',
+      'waits for the first one. It completes without a further snapshot when the replica is deleted. Errors: NOT_FOUND.',
     subscribe: ({ args, context }: SubscribeResolverData<unknown, WatchArguments, Context>) =>
       context.replicas.watch(context.owner, args.chatId, context.signal, args.after ?? undefined),
   })

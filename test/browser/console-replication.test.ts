@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { barriers } from '../support/accessibility.js';
-import { type OpenUpload, startApp, type TestApp } from '../support/app.js';
+import { type OpenUpload, type Status, startApp, type TestApp } from '../support/app.js';
 import { chromiumAvailable, launchChromium } from '../support/chromium.js';
 import { type ConsoleTab, openConsole } from '../support/console.js';
 import { eventually } from '../support/eventually.js';
@@ -156,6 +156,30 @@ function describeReplication(): void {
     for (const { page } of [tab, second]) {
       await page.getByRole('button', { name: 'Ask for the first rows of reservation' }).waitFor();
       expect(await page.getByRole('button', { name: 'Ask for the first rows of dropped' }).count()).toBe(0);
+    }
+    expect(second.complaints).toEqual([]);
+    await second.page.context().close();
+  });
+
+  test('a replica that is deleted in one tab is gone in the other, which goes on to see the next one', async () => {
+    const { page } = tab;
+    const second = await openConsole(browser);
+    const sent: string[] = [];
+    second.page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => sent.push(String(payload))));
+    await second.page.goto(page.url());
+    await second.page.getByRole('button', { name: 'Ask for the first rows of reservation' }).waitFor();
+    const ready = (await app.status(chatId)) as Status;
+    await eventually('it waits for what comes after', async () =>
+      sent.some((message) => message.includes(`"after":${ready.sequence}`)),
+    );
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await page.getByRole('button', { name: 'Delete the replica' }).click();
+    for (const shown of [page, second.page]) await shown.getByText('None yet. A dump makes one').waitFor();
+    const library = await readFile(LIBRARY);
+    // The chat is busy until the server of the replica is gone.
+    await eventually('the next one is accepted', async () => !(await app.upload(chatId, library)).errors);
+    for (const shown of [page, second.page]) {
+      await shown.getByRole('button', { name: 'Ask for the first rows of reservation' }).waitFor();
     }
     expect(second.complaints).toEqual([]);
     await second.page.context().close();

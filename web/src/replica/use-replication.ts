@@ -14,7 +14,7 @@ export function useReplication(chatId: string): void {
   const client = useApolloClient();
   const [after, setAfter] = useState<number>();
   const latest = useRef<{ sequence: number; state?: string }>({ sequence: 0 });
-  useSubscription(WatchReplicationDocument, {
+  const { restart } = useSubscription(WatchReplicationDocument, {
     variables: { chatId, after },
     ignoreResults: true,
     onData: ({ data }) => {
@@ -27,7 +27,11 @@ export function useReplication(chatId: string): void {
       if (changed) void refresh(client, ChatDocument, { id: chatId });
       if (changed && status.state === 'READY') void refresh(client, TablesDocument, { chatId });
     },
-    onComplete: () => setAfter(latest.current.sequence),
+    onComplete: () => {
+      if (after !== latest.current.sequence) setAfter(latest.current.sequence);
+      // Without a word: what was waited with is gone.
+      else void refresh(client, ChatDocument, { id: chatId }).then(restart);
+    },
     // Of a chat that is gone.
     onError: () => void refresh(client, ChatDocument, { id: chatId }),
   });
