@@ -27,6 +27,7 @@ const STUBBORN = `do $$ begin loop begin perform pg_sleep(60);
   exception when query_canceled then null; end; end loop; end $$`;
 const RUN = 'mutation($input: RunQueryInput!) { runQuery(input: $input) { rowCount } }';
 
+const WRITE = { access: 'READ_WRITE', record: false };
 const MESSAGE_BYTES = 100_000;
 /** Of an answer that is larger than it may be: MAX_RESULT_BYTES, and a chunk or two. */
 const MOST_READ = 20_000_000;
@@ -409,6 +410,41 @@ describe('a query', () => {
     expect(await messages(chatId)).toEqual(before);
     await read('select 1', { record: true });
     expect(await messages(chatId)).toEqual([...before, 'QUERY', 'TABLE']);
+  });
+
+  test('is read by what its own replica says of types, of PostgreSQL’s and of those with the same number elsewhere', async () => {
+    const [one, other] = [await app.createChat(), await app.createChat()];
+    // A composite has a number more, of its relation.
+    const scripts = [
+      `CREATE SEQUENCE before; CREATE TYPE text AS ENUM ('a', 'b');`,
+      'CREATE TYPE text AS (n int, "of" date);',
+    ];
+    for (const [index, chat] of [one, other].entries()) {
+      expect(await app.replicate(chat, scripts[index] as string)).toMatchObject({ state: 'READY' });
+    }
+    const number = `SELECT 'public.text'::regtype::oid::int`;
+    expect(await app.rows(one, number)).toEqual(await app.rows(other, number));
+    // What PostgreSQL calls its own type there, in sessions that begin after this, it would not call so elsewhere.
+    await app.runQuery(one, 'ALTER ROLE CURRENT_USER SET search_path = public, pg_catalog', WRITE);
+    await app.runQuery(
+      one,
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user',
+      WRITE,
+    );
+    const values = async (chat: string, sql: string) => {
+      const { data } = await app.runQuery(chat, sql, { record: false });
+      return [data.runQuery.columnTypes, Object.values(data.runQuery.rows[0])];
+    };
+    for (let round = 0; round < 2; round += 1) {
+      expect(await values(one, `SELECT 'b'::public.text, 'c'::pg_catalog.text`)).toEqual([
+        ['text', 'pg_catalog.text'],
+        ['b', 'c'],
+      ]);
+      expect(await values(other, `SELECT '(1,2024-02-29)'::public.text, 'c'::pg_catalog.text`)).toEqual([
+        ['public.text', 'text'],
+        [{ n: 1, of: '2024-02-29' }, 'c'],
+      ]);
+    }
   });
 
   test('is ended when the replica is deleted', async () => {
