@@ -29,6 +29,8 @@ const SLOW_SUBSCRIPTIONS = 60;
 /** From one drop to the next slow client: what such a one asks for is most of the server's work. */
 const PATIENCE_MS = 10_000;
 const SLOW = `subscription($id: ID!) { messageAdded(chatId: $id) { ${Array.from({ length: 1_200 }, (_, n) => `a${n}: chatId`).join(' ')} } }`;
+/** Who does not read answers no ping either: after the second one, 30 s at most, he is dropped without a word. */
+const UNANSWERED_MS = 45_000;
 const DROPPED = 'a WebSocket client was dropped';
 const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
 const MiB = 2 ** 20;
@@ -241,8 +243,10 @@ describe.each([
         slow.socket.pause();
         const drops = () => hearing.output.filter((line) => line.includes(DROPPED)).length;
         const before = drops();
-        await eventually('the drop', async () => this.#isOver || drops() > before, 120_000);
-        if (drops() > before) this.dropped += 1;
+        const unansweredAt = Date.now() + UNANSWERED_MS;
+        const isDropped = () => drops() > before || Date.now() > unansweredAt;
+        await eventually('the drop', async () => this.#isOver || isDropped(), 120_000);
+        if (isDropped()) this.dropped += 1;
         slow.socket.resume();
         await slow.close();
         for (const until = Date.now() + PATIENCE_MS; !this.#isOver && Date.now() < until; ) await sleep(100);
