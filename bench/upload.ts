@@ -17,6 +17,8 @@ export async function upload(url: string, chatId: string, file: string, fileByte
   );
   const tail = Buffer.from(`\r\n--${BOUNDARY}--\r\n`);
   const outgoing = request(url, {
+    // Not one that the server is just closing, five seconds after the upload before.
+    agent: false,
     method: 'POST',
     headers: {
       'content-type': `multipart/form-data; boundary=${BOUNDARY}`,

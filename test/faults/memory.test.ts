@@ -91,6 +91,7 @@ const BOUNDARY = 'replichat-test-boundary';
   /** The file is made while it is sent, no faster than the server takes it. */
   async function upload(chatId: string, megabytes: number): Promise<number> {
     const outgoing = request(server.client.url, {
+      agent: false,
       method: 'POST',
       headers: { 'content-type': `multipart/form-data; boundary=${BOUNDARY}`, 'apollo-require-preflight': 'true' },
     });

@@ -88,6 +88,8 @@ export function clientOf(port: number, token?: string) {
   /** An upload that the test feeds: nothing has been sent of the file yet. */
   function openUpload(chatId: string, options: Record<string, unknown> = {}): OpenUpload {
     const outgoing = request(url, {
+      // A kept connection may be one that the server is just closing, five seconds after the upload before.
+      agent: false,
       method: 'POST',
       headers: {
         'content-type': `multipart/form-data; boundary=${BOUNDARY}`,
