@@ -40,7 +40,10 @@ export const INTERRUPTED = new ReplicationStopped('failed', {
 /** To a client whose upload was ended before it was accepted. */
 export function endedEarly({ issue }: ReplicationStopped): ReplichatError {
   return issue.code === 'INTERRUPTED'
-    ? new ReplichatError('ENGINE_UNAVAILABLE', 'the server is shutting down; upload again later')
+    ? new ReplichatError(
+        'ENGINE_UNAVAILABLE',
+        'the server is shutting down, or the others have taken it for gone; upload again',
+      )
     : new ReplichatError('CONFLICT', 'the upload was cancelled before it was accepted');
 }
 
