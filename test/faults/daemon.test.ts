@@ -44,6 +44,11 @@ describeWithDaemon('a Docker daemon that is stopped and started', () => {
     let tempFolder: string;
     let server: ServerProcess;
     let longestAnswerMs = 0;
+    /**
+     * Volumes that the daemon was making when it was killed: it makes the folder first and writes down the labels then, so
+     * that nobody can call them his own afterwards.
+     */
+    const forgotten = new Set<string>();
 
     beforeAll(async () => {
       tempFolder = await mkdtemp(join(tmpdir(), 'daemon-'));
@@ -136,7 +141,7 @@ describeWithDaemon('a Docker daemon that is stopped and started', () => {
       for (const id of chats) expect((await client.graphql(deletion, { id })).errors).toBeUndefined();
       let left: string[] = [];
       const isClean = async () => {
-        left = await orphans();
+        left = await orphans(signal);
         return left.length === 0;
       };
       await eventually('only warm servers are left', isClean, CLEAN_MS, () => left.join(', '));
@@ -144,13 +149,16 @@ describeWithDaemon('a Docker daemon that is stopped and started', () => {
     }
 
     /** The daemon has nothing but ours: containers of no warm server, and volumes of no container. */
-    async function orphans(): Promise<string[]> {
+    async function orphans(signal: (typeof SIGNALS)[number]): Promise<string[]> {
       const containers = await daemon.docker.listContainers({ all: true });
       const { Volumes } = await daemon.docker.listVolumes();
       const used = containers.flatMap(({ Mounts }) => Mounts.map(({ Name }) => Name));
+      const unused = Volumes.filter(({ Name }) => !used.includes(Name));
+      if (signal === 'SIGKILL')
+        for (const { Name, Labels } of unused) if (Object.keys(Labels ?? {}).length === 0) forgotten.add(Name);
       return [
         ...containers.flatMap(({ Names }) => Names).filter((name) => !name.startsWith('/replichat-warm-')),
-        ...Volumes.map(({ Name }) => Name).filter((name) => !used.includes(name)),
+        ...unused.filter(({ Name }) => !forgotten.has(Name)).map((volume) => `volume ${JSON.stringify(volume)}`),
       ];
     }
 
@@ -173,7 +181,8 @@ describeWithDaemon('a Docker daemon that is stopped and started', () => {
             `the slowest answer took ${inSeconds(longestAnswerMs)}; while it was away, ` +
             `${rounds.filter(({ isUsable }) => isUsable).length} READY replicas could be queried. From its return on: all ` +
             `states true after ${times(({ toldMs }) => toldMs)}, four uploads READY after ` +
-            `${times(({ readyMs }) => readyMs)}, nothing left after ${times(({ cleanMs }) => cleanMs)}`,
+            `${times(({ readyMs }) => readyMs)}, nothing left after ${times(({ cleanMs }) => cleanMs)}, but for ` +
+            `${forgotten.size} volumes whose labels Docker has lost`,
         });
         expect(server.output.filter((line) => /"level":(50|60)/.test(line))).toEqual([]);
       },
