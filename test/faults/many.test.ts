@@ -7,11 +7,11 @@ import Dockerode from 'dockerode';
 import { Random } from '../fuzz/random.js';
 import { dockerAvailable, testImage } from '../support/docker.js';
 import { eventually } from '../support/eventually.js';
-import { Inspector, type Usage } from '../support/inspector.js';
+import { Inspector } from '../support/inspector.js';
 import { connected } from '../support/postgres-clients.js';
 import { type Build, buildServer, ServerProcess } from '../support/server-process.js';
 import { size } from './faults.js';
-import { expectNoLeak, growthOf, inWords, MAY_GROW, usageAtRest } from './leaks.js';
+import { expectNoLeak, growthOf, inWords, MAY_GROW, usageAfter, usageAtRest } from './leaks.js';
 import { Remains } from './remains.js';
 import { reportFault } from './report.js';
 
@@ -152,9 +152,12 @@ const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
     async () => {
       // What is made once is there afterwards: pools, compiled code, a server that is kept started.
       await live(Math.min(SECONDS, 15));
-      const before = await settled();
+      await settle();
+      const before = await usageAtRest(inspector);
       await live(SECONDS);
-      const after = await settled();
+      await settle();
+      // What a call to Docker holds on to goes with its time limit, a minute later.
+      const after = await usageAfter(before, inspector);
       const grown = growthOf(before, after);
       process.stdout.write(`\nseed ${SEED}: ${summaryOf(done)}\nbefore ${inWords(before)}\ngrowth ${inWords(grown)}\n`);
       const complaints = server.output.filter((line) => /Warning|"level":(50|60)/.test(line));
@@ -170,7 +173,7 @@ const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
   );
 
   /** With one server that is kept started, and nothing else of any chat. */
-  async function settled(): Promise<Usage> {
+  async function settle(): Promise<void> {
     let left: string[] = [];
     await eventually(
       'only the warm server is left',
@@ -184,7 +187,6 @@ const LIBRARY = new URL('../../examples/library.sql', import.meta.url);
       60_000,
       () => left.join(', '),
     );
-    return usageAtRest(inspector);
   }
 });
 
