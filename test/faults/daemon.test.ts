@@ -45,8 +45,8 @@ describeWithDaemon('a Docker daemon that is stopped and started', () => {
     let server: ServerProcess;
     let longestAnswerMs = 0;
     /**
-     * Volumes that the daemon was making when it was killed: it makes the folder first and writes down the labels then, so
-     * that nobody can call them his own afterwards.
+     * Volumes that the daemon was making when it ended: it makes the folder first and writes down the labels then, so that
+     * nobody can call them his own afterwards.
      */
     const forgotten = new Set<string>();
 
@@ -141,7 +141,7 @@ describeWithDaemon('a Docker daemon that is stopped and started', () => {
       for (const id of chats) expect((await client.graphql(deletion, { id })).errors).toBeUndefined();
       let left: string[] = [];
       const isClean = async () => {
-        left = await orphans(signal);
+        left = await orphans();
         return left.length === 0;
       };
       await eventually('only warm servers are left', isClean, CLEAN_MS, () => left.join(', '));
@@ -149,13 +149,12 @@ describeWithDaemon('a Docker daemon that is stopped and started', () => {
     }
 
     /** The daemon has nothing but ours: containers of no warm server, and volumes of no container. */
-    async function orphans(signal: (typeof SIGNALS)[number]): Promise<string[]> {
+    async function orphans(): Promise<string[]> {
       const containers = await daemon.docker.listContainers({ all: true });
       const { Volumes } = await daemon.docker.listVolumes();
       const used = containers.flatMap(({ Mounts }) => Mounts.map(({ Name }) => Name));
       const unused = Volumes.filter(({ Name }) => !used.includes(Name));
-      if (signal === 'SIGKILL')
-        for (const { Name, Labels } of unused) if (Object.keys(Labels ?? {}).length === 0) forgotten.add(Name);
+      for (const { Name, Labels } of unused) if (Object.keys(Labels ?? {}).length === 0) forgotten.add(Name);
       return [
         ...containers.flatMap(({ Names }) => Names).filter((name) => !name.startsWith('/replichat-warm-')),
         ...unused.filter(({ Name }) => !forgotten.has(Name)).map((volume) => `volume ${JSON.stringify(volume)}`),
