@@ -1,4 +1,5 @@
 import { setTimeout as after } from 'node:timers/promises';
+import { Random } from '../fuzz/random.js';
 import type { Status } from '../support/app.js';
 import type { ServerProcess } from '../support/server-process.js';
 
@@ -15,10 +16,10 @@ export interface Moment {
 
 /** Few are spread over the phases as well as many. The same for the same seed. */
 export function momentsOf(count: number, seed: number): Moment[] {
-  const random = randomNumbers(seed);
+  const random = new Random(seed);
   return Array.from({ length: count }, (_, index) => ({
-    phase: PHASES[Math.floor(((index + random()) / count) * PHASES.length)] as Phase,
-    afterMs: Math.round(random() * LONGEST_WAIT_MS),
+    phase: PHASES[Math.floor(((index + random.below(1000) / 1000) / count) * PHASES.length)] as Phase,
+    afterMs: random.below(LONGEST_WAIT_MS),
   }));
 }
 
@@ -60,15 +61,4 @@ export function columns(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
   return rows.map((row) => line(row).trimEnd()).join('\n');
-}
-
-/** Mulberry32: the same numbers for the same seed. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
